@@ -1,0 +1,128 @@
+"""solosense-edge: check a site's configuration, run the board, measure it."""
+
+import json
+import logging
+import signal
+import socket
+import threading
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from edge import config as configs
+from edge.bundle import BundleError
+from edge.config import ConfigError, SiteConfig
+from edge.inbox import BrokerRefused
+from edge.service import Service, load_models
+from edge.sqlite_log import LogError
+
+app = typer.Typer(
+    help="Run quantised models on a board's MQTT sensor streams, and log segments to SQLite.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out, err = Console(), Console(stderr=True)
+
+SiteFile = Annotated[Path, typer.Argument(metavar="SITE.TOML", help="The board's configuration.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def fail(text: str, code: int) -> NoReturn:
+    """Say what is wrong on stderr and stop: 2 for a setting, 1 for the world."""
+    err.print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+@app.command()
+def run(
+    site: SiteFile,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+) -> None:
+    """Run until SIGTERM or Ctrl-C; then end what is open and close the log."""
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    stop = threading.Event()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, lambda *_: stop.set())
+    try:
+        service = Service(configs.load(site))
+        err.print(f"running {site}; stop with Ctrl-C", highlight=False)
+        service.run(stop)
+    except (ConfigError, BundleError, LogError, BrokerRefused) as error:
+        fail(str(error), 2)
+
+
+@app.command()
+def check(site: SiteFile, as_json: Json = False) -> None:
+    """Check a configuration, its bundles and its broker, and change nothing."""
+    try:
+        config = configs.load(site)
+        models = load_models(config)
+    except (ConfigError, BundleError) as error:
+        fail(str(error), 2)
+    rows = [
+        {
+            "bundle": model.bundle.manifest.name,
+            "sensors": "+".join(model.bundle.manifest.modality),
+            "engine": model.engine.name,
+            "answers": "as its reference",
+            "stations": ", ".join(i for i, s in config.stations.items() if folder in s.bundles),
+        }
+        for folder, model in models.items()
+    ]
+    broker = _broker(config)
+    if as_json:
+        print(json.dumps({"site": config.site, "bundles": rows, "broker": broker}))
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*row.values())
+    out.print(table)
+    out.print(f"broker {config.broker.host}:{config.broker.port}: {broker}")
+    out.print(f"{site} is fine")
+
+
+def _broker(config: SiteConfig) -> str:
+    """Return whether something listens where the broker should."""
+    try:
+        with socket.create_connection((config.broker.host, config.broker.port), 3):
+            return "listens"
+    except OSError as error:
+        return f"not reached now ({error}); the service will keep trying"
+
+
+@app.command()
+def bench(
+    stations: Annotated[list[int], typer.Option(help="How many stations; repeat.")] = [1, 10, 50],  # noqa: B006
+    bundle: Annotated[Path, typer.Option(help="Folder of the bundle to run.")] = Path(
+        "bundles/imu"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Measure cost a message, a step and a row, each beside its ceiling in the same run."""
+    from edge.bench import measure
+
+    try:
+        rows: list[dict[str, Any]] = measure(bundle, stations, lambda text: err.print(text))
+    except BundleError as error:
+        fail(str(error), 2)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+    out.print(table)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What the board publishes: topics and payloads under ``act/v1/<site>/<node>``. No I/O.
+
+``status`` (retained, will), ``health`` (retained), ``<station>/action`` (retained: the newest
+provisional label of the station's first bundle), ``<station>/segment`` (new, update, end),
+``response/ping``.
+"""
+
+from typing import Any
+
+import msgspec
+
+from edge.lanes import Now
+from edge.records import SegmentRecord
+from sensor_adapters.topics import Message, base
+
+
+def _message(topic: str, body: dict[str, Any]) -> Message:
+    return Message(topic, msgspec.json.encode({"v": 1, **body}), 0)
+
+
+class Announcer:
+    """Makes the board's messages; remembers what was said last, one entry a station."""
+
+    def __init__(self, site: str, node: str, boot: str, version: str) -> None:
+        self.base = base(site, node)
+        self._boot, self._version = boot, version
+        self._said: dict[str, tuple[str, ...]] = {}
+        self._seq = 0
+
+    def status(self, state: str, now_us: int) -> Message:
+        """Return the retained status: ``online``, ``stopped``, or ``offline`` as the will."""
+        body = {"state": state, "boot": self._boot, "ts": now_us, "ver": self._version}
+        return _message(f"{self.base}/status", body)
+
+    def health(self, body: dict[str, Any]) -> Message:
+        """Return the retained health."""
+        return _message(f"{self.base}/health", body)
+
+    def pong(self, transaction: Any, data: dict[str, Any]) -> Message:
+        """Return the answer to a ping: all that came before it is durable."""
+        body = {"status": "ok", "data": data, "transaction": transaction}
+        return _message(f"{self.base}/response/ping", body)
+
+    def segment(self, record: SegmentRecord) -> Message:
+        """Return ``new`` for a segment that began and ``end`` for one that ended."""
+        s = record.segment
+        self._seq += 1
+        body = {
+            "type": "new" if s.state == "open" else "end",
+            "id": record.id,
+            "seq": self._seq,
+            "bundle": record.bundle,
+            "modality": record.modality,
+            "level": s.level,
+            "label": s.label,
+            "parent": s.parent,
+            "start": s.start_us,
+            "end": None if s.state == "open" else s.end_us,
+            "conf": round(s.confidence, 4),
+            "observed": round(s.observed, 4),
+            "state": s.state,
+        }
+        return _message(f"{self.base}/{record.station}/segment", body)
+
+    def action(self, station: str, bundle: str, now: list[Now]) -> Message | None:
+        """Return the station's current labels if they are other ones than said last."""
+        labels = tuple(n.label for n in now)
+        if self._said.get(station, ()) == labels:
+            return None
+        self._said[station] = labels
+        if not now:
+            body: dict[str, Any] = {"bundle": bundle, "label": None, "levels": {}}
+            return _message(f"{self.base}/{station}/action", body)
+        levels = {n.level: {"label": n.label, "conf": round(n.confidence, 4)} for n in now}
+        body = {
+            "bundle": bundle,
+            "label": now[0].label,
+            "conf": round(now[0].confidence, 4),
+            "since": now[0].step_end_us,
+            "levels": levels,
+        }
+        return _message(f"{self.base}/{station}/action", body)

@@ -1,0 +1,29 @@
+"""Device time to event time: UTC devices as they say, others by the least delay seen."""
+
+import numpy as np
+
+from sensor_adapters.samples import Int64s, Samples
+
+
+class DeviceClock:
+    """One device's clock. Holds an offset for the current boot only."""
+
+    def __init__(self) -> None:
+        self._boot: str | None = None
+        self.offset_us = 0
+        """Event time less device time; 0 for a device that speaks UTC."""
+
+    def event_time_us(self, samples: Samples, received_us: int) -> Int64s:
+        """Return (N,) UTC times of the readings.
+
+        A device of unknown origin is placed by its fastest message so far: the newest reading of
+        a message can not be younger than its arrival, so the smallest difference is the best
+        estimate, and a late message can not bend it.
+        """
+        if samples.clock == "utc" or not len(samples):
+            return samples.time_us
+        offset_us = received_us - int(samples.time_us[-1])
+        if samples.boot != self._boot:
+            self._boot, self.offset_us = samples.boot, offset_us
+        self.offset_us = min(self.offset_us, offset_us)
+        return np.asarray(samples.time_us + self.offset_us, np.int64)

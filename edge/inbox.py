@@ -1,0 +1,160 @@
+"""The gate to paho: its thread stamps and queues, nothing more; publishing goes out here too.
+
+The queue is bounded. When it is full, the network thread waits, so that the broker holds what
+comes (its own ``max_queued_messages`` is the next bound); how often that happened is counted.
+"""
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge.config import Broker
+from sensor_adapters.topics import Message
+
+log = logging.getLogger(__name__)
+
+MOST_QUEUED = 20_000
+KEEPALIVE_S = 30
+REFUSED = {"Bad user name or password", "Not authorized", "Banned", "Client identifier not valid"}
+
+
+class BrokerRefused(Exception):
+    """The broker knows us and says no: a setting is wrong."""
+
+
+class Inbox:
+    """A subscription that survives its broker, and a way to publish."""
+
+    def __init__(self, broker: Broker, client_id: str, topics: list[str], will: Message) -> None:
+        self._broker, self._topics = broker, topics
+        self._queue: queue.Queue[Message] = queue.Queue(MOST_QUEUED)
+        self.waited = 0
+        """Messages that found the queue full and held the network back."""
+        self.connections = 0
+        """How often the broker let us in."""
+        self.refusal: str | None = None
+        """Why the broker turned us away, where that is a matter of settings."""
+        self._failed: str | None = None
+        self._stopping = threading.Event()
+        self._subscribed = threading.Event()
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
+        if broker.username:
+            self._client.username_pw_set(broker.username, broker.password())
+        self._client.will_set(will.topic, will.payload, qos=1, retain=True)
+        self._client.reconnect_delay_set(1, 2)
+        self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_message = self._on_message
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect, and to connect again whenever the broker is lost."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        """Keep connected until stopped; every failure is said once."""
+        while not self._stopping.is_set():
+            try:
+                self._client.connect(self._broker.host, self._broker.port, KEEPALIVE_S)
+                self._client.loop_forever(retry_first_connection=False)
+            except OSError as error:
+                self._say(
+                    f"no broker at {self._broker.host}:{self._broker.port} ({error});"
+                    " trying again every 2 s"
+                )
+            self._stopping.wait(2)
+
+    def _say(self, text: str) -> None:
+        if text != self._failed:
+            log.warning("%s", text)
+        self._failed = text
+
+    def _on_connect(
+        self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
+    ) -> None:
+        if reason.is_failure:
+            text = f"broker {self._broker.host}:{self._broker.port} refused us: {reason}"
+            if str(reason) in REFUSED:
+                self.refusal = f"{text}; check broker.username and broker.password_file"
+            self._say(text)
+            return
+        self._failed = None
+        self.connections += 1
+        log.info("connected to %s:%d", self._broker.host, self._broker.port)
+        client.subscribe([(topic, 1) for topic in self._topics])
+
+    def _on_subscribe(
+        self, client: mqtt.Client, userdata: Any, mid: int, reasons: Any, properties: Any
+    ) -> None:
+        self._subscribed.set()
+
+    def wait_subscribed(self, most_s: float = 10) -> bool:
+        """Wait until the broker has confirmed the subscriptions once."""
+        return self._subscribed.wait(most_s)
+
+    def _on_disconnect(
+        self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
+    ) -> None:
+        if not self._stopping.is_set() and reason.is_failure:
+            self._say(f"lost the broker: {reason}; connecting again")
+
+    def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
+        """Stamp and queue. Nothing here may raise: that would end paho's thread."""
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = "(not UTF-8)"
+        received_us = time.time_ns() // 1000
+        stamped = Message(topic, bytes(message.payload), received_us, bool(message.retain))
+        try:
+            self._queue.put_nowait(stamped)
+        except queue.Full:
+            self.waited += 1
+            while not self._stopping.is_set():
+                with contextlib.suppress(queue.Full):
+                    self._queue.put(stamped, timeout=0.5)
+                    return
+
+    @property
+    def queued(self) -> int:
+        """Messages that wait to be taken."""
+        return self._queue.qsize()
+
+    def take(self, wait_s: float, most: int) -> Iterator[Message]:
+        """Yield up to ``most`` messages, waiting at most ``wait_s`` for the first.
+
+        Raises:
+            BrokerRefused: the broker turned us away for good.
+        """
+        if self.refusal:
+            raise BrokerRefused(self.refusal)
+        try:
+            yield self._queue.get(timeout=wait_s)
+            for _ in range(most - 1):
+                yield self._queue.get_nowait()
+        except queue.Empty:
+            return
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
+        """Send a message; while the broker is away paho keeps at most its own queue of them."""
+        self._client.publish(topic, payload, qos=qos, retain=retain)
+
+    def stop(self, farewell: Message) -> None:
+        """Say farewell, wait until it is out, and disconnect."""
+        if self._client.is_connected():
+            with contextlib.suppress(ValueError, RuntimeError):
+                sent = self._client.publish(farewell.topic, farewell.payload, qos=1, retain=True)
+                sent.wait_for_publish(timeout=2)
+        self._stopping.set()
+        self._client.disconnect()
+        if self._thread.is_alive():
+            self._thread.join(timeout=3)

@@ -1,0 +1,189 @@
+"""One model on one station: steps in, segments out; the same lane live and in evaluation.
+
+A lane holds all that lasts from step to step: the model's state, the decoders and the place in
+time. Steps in which nothing at all was observed wait until something is; if that takes longer
+than the model's ``reset_after_us``, they are dropped, what was open ends where observation
+ended, and the model starts anew with the next reading.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.bundle import Arrays, Manifest
+from edge.segments import Segment, SegmentDecoder
+from edge.timeline import Timeline
+from edge.windows import Steps, cut, keep_us
+
+MOST_STEPS = 512  # cut and waiting at once, so that a long catch-up stays small in memory
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the model sees of one step."""
+
+    index: int
+    tensors: Arrays
+    """By tensor name: (R, C) or (E,), no state."""
+    observed: float
+    """Share of the inputs that was measured, 0..1."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A stretch in which all of a model's inputs were silent."""
+
+    start_us: int
+    end_us: int | None
+    """None while it lasts."""
+
+
+@dataclass(frozen=True)
+class Now:
+    """A provisional label, open to revision."""
+
+    level: str
+    label: str
+    confidence: float
+    step_end_us: int
+
+
+Change = Segment | Gap
+
+
+class Lane:
+    """One model on one station."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self.placements = frozenset(
+            [channel.rpartition(".")[0] for block in manifest.inputs for channel in block.channels]
+            + [device.placement for device in manifest.devices]
+        )
+        self._decoders = [
+            SegmentDecoder(level, spec, manifest.step_us)
+            for level, spec in zip(manifest.levels, manifest.decoders, strict=True)
+        ]
+        self.state = np.zeros(manifest.state_size, np.float32)
+        self.now: list[Now] = []
+        """The newest step's labels, one a level."""
+        self.steps_done = 0
+        self._next: int | None = None  # step to be cut; None: waits for the next reading
+        self._floor = np.iinfo(np.int64).min  # readings before this time were dealt with
+        self._silent: list[Step] = []  # at most reset_after_us of them
+        self._queue: deque[Step | Gap] = deque()  # at most MOST_STEPS and one silence
+        self._gap_start_us: int | None = None
+
+    def load(self, timeline: Timeline) -> None:
+        """Cut complete steps into the queue, up to ``MOST_STEPS``.
+
+        Raises:
+            WindowError: the station's devices do not fit the model.
+        """
+        complete = timeline.watermark_us // self.manifest.step_us  # exclusive
+        while len(self._queue) < MOST_STEPS:
+            if self._next is None:
+                self._next = self._first_step(timeline)
+            if self._next is None or self._next >= complete:
+                return
+            count = min(complete - self._next, MOST_STEPS)
+            self._take(cut(timeline, self.manifest, self._next, count))
+
+    def _first_step(self, timeline: Timeline) -> int | None:
+        """Return the step of the first complete reading that was not dealt with."""
+        found = []
+        for placement in self.placements & timeline.tracks.keys():
+            track = timeline.tracks[placement]
+            track.settle()
+            index = int(np.searchsorted(track.time_us, self._floor))
+            if index < len(track.time_us) and track.time_us[index] < timeline.watermark_us:
+                found.append(int(track.time_us[index]))
+        return min(found) // self.manifest.step_us if found else None
+
+    def _take(self, steps: Steps) -> None:
+        """Queue observed steps with the silent ones before them; end at a long silence."""
+        step_us = self.manifest.step_us
+        for i, observed in enumerate(steps.observed.tolist()):
+            index = steps.first + i
+            step = Step(index, {name: a[i] for name, a in steps.tensors.items()}, observed)
+            self._next = index + 1
+            if observed > 0:
+                if self._gap_start_us is not None:
+                    self._queue.append(Gap(self._gap_start_us, index * step_us))
+                    self._gap_start_us = None
+                self._queue.extend([*self._silent, step])
+                self._silent.clear()
+                continue
+            self._silent.append(step)
+            if len(self._silent) * step_us > self.manifest.reset_after_us:
+                start_us = self._silent[0].index * step_us
+                self._silent.clear()
+                self._floor, self._next = (index + 1) * step_us, None
+                if self._gap_start_us is None:
+                    self._gap_start_us = start_us
+                    self._queue.append(Gap(start_us, None))
+                return
+
+    @property
+    def needs_us(self) -> int | None:
+        """Time before which this lane reads no more; None if it waits for a reading."""
+        if self._next is None:
+            return None
+        return self._next * self.manifest.step_us - keep_us(self.manifest)
+
+    def advance(self) -> list[Change]:
+        """Return what gaps at the head of the queue change; then ``step`` is a step or None."""
+        changes: list[Change] = []
+        while self._queue and isinstance(gap := self._queue[0], Gap):
+            self._queue.popleft()
+            if gap.end_us is None:
+                changes += self._end()
+            changes.append(gap)
+        return changes
+
+    @property
+    def step(self) -> Step | None:
+        """The step to be inferred next, with ``state``; None: nothing is ready."""
+        head = self._queue[0] if self._queue else None
+        return head if isinstance(head, Step) else None
+
+    def accept(self, outputs: Arrays) -> list[Change]:
+        """Take the model's answer to ``step``: (K,) a level and (S,) state."""
+        step = self._queue.popleft()
+        assert isinstance(step, Step)
+        self.state = outputs["state"]
+        self.steps_done += 1
+        end_us = (step.index + 1) * self.manifest.step_us
+        changes: list[Change] = []
+        self.now = []
+        for level, decoder in zip(self.manifest.levels, self._decoders, strict=True):
+            p = outputs[f"p_{level.name}"]
+            changes += decoder.update(step.index, p, step.observed)
+            self.now.append(Now(level.name, *decoder.provisional, end_us))
+        return changes
+
+    @property
+    def open(self) -> list[Segment]:
+        """The segments that go on, as far as committed, one a level at most."""
+        return [d.open for d in self._decoders if d.open is not None]
+
+    def finish(self) -> list[Change]:
+        """End what is open where observation ended; the lane starts anew after it.
+
+        The queue must be empty: all complete steps inferred.
+        """
+        assert not self._queue
+        if self._silent:
+            self._floor = (self._silent[-1].index + 1) * self.manifest.step_us
+        elif self._next is not None:
+            self._floor = self._next * self.manifest.step_us
+        self._silent.clear()
+        self._next = None
+        return self._end()
+
+    def _end(self) -> list[Change]:
+        """End open segments and forget the model's state."""
+        self.state = np.zeros_like(self.state)
+        self.now = []
+        return [change for decoder in self._decoders for change in decoder.finish()]

@@ -1,0 +1,280 @@
+"""Messages in, records out: the only room that knows the others. No I/O, no thread, no clock.
+
+``push`` takes a message as it came; ``advance`` infers every step that is complete, all stations
+of one model in one call, and returns what the log and the broker shall hear of it.
+"""
+
+import logging
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from edge.bundle import Arrays, Bundle
+from edge.complaints import Complaints
+from edge.config import SiteConfig
+from edge.devices import DeviceState
+from edge.engine import Engine
+from edge.lanes import Change, Gap, Lane, Now
+from edge.records import DeviceRecord, GapRecord, Record, SegmentRecord
+from edge.segments import Segment
+from edge.station import Refused, Station
+from edge.timeline import NEVER_US
+from edge.windows import WindowError
+from sensor_adapters.payloads import DeviceStatus
+from sensor_adapters.payloads import decode as decode_header
+from sensor_adapters.samples import DecodeError
+from sensor_adapters.topics import InTopic, Message, TopicError, parse_in
+
+log = logging.getLogger(__name__)
+STATUS = "status"
+_status_decoder = msgspec.json.Decoder(DeviceStatus)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A bundle and the engine that accepted it."""
+
+    bundle: Bundle
+    engine: Engine
+
+
+class Pipeline:
+    """All stations of one board."""
+
+    def __init__(
+        self, config: SiteConfig, models: dict[str, Model], sessions: dict[str, int]
+    ) -> None:
+        """``models`` by bundle folder, ``sessions`` the number each station starts with."""
+        self._config = config
+        self._engines = {m.bundle.manifest.name: m.engine for m in models.values()}
+        self.stations = {
+            id_: Station(
+                id_,
+                station,
+                [models[folder].bundle.manifest for folder in station.bundles],
+                config.time,
+                sessions.get(id_, 1),
+            )
+            for id_, station in config.stations.items()
+        }
+        self.complaints = Complaints()
+        self.messages = 0
+        self.refused = 0
+        """Messages that were dropped, for whatever reason but repetition."""
+        self.inferred = 0
+        """Steps inferred, over all lanes."""
+        self._ended: list[Record] = []
+        self._now_us = 0
+
+    # --- messages in ---
+
+    def push(self, message: Message) -> None:
+        """Take one message; what can not be used is counted, said once, and dropped."""
+        self.messages += 1
+        self._now_us = message.received_us
+        try:
+            topic = self._route(message)
+        except TopicError as error:
+            self._refuse(message.topic, str(error))
+            return
+        station = self.stations[topic.station]
+        device = station.devices[topic.device]
+        try:
+            if topic.kind == STATUS:
+                self._status(station, device, message)
+            else:
+                self._samples(station, device, message)
+        except DecodeError as error:
+            device.rejected += 1
+            self._refuse(f"{topic.station}/{topic.device}", f"{topic.station}: {error}")
+        except Refused as error:
+            device.rejected += 1
+            who = f"{topic.station}/{topic.device}"
+            self._refuse(who, f"{who}: {error}")
+
+    def _route(self, message: Message) -> InTopic:
+        """Return the topic's parts if it is one of our devices'.
+
+        Raises:
+            TopicError: no station or device of that name, or of another kind.
+        """
+        topic = parse_in(message.topic)
+        if message.retained:
+            raise TopicError(f"{topic.device}: a retained payload is old news; it was dropped")
+        station = self.stations.get(topic.station)
+        if station is None:
+            known = ", ".join(self.stations)
+            raise TopicError(f"station {topic.station!r} is not configured, expected {known}")
+        device = station.devices.get(topic.device)
+        if device is None:
+            known = ", ".join(station.devices)
+            raise TopicError(
+                f"{topic.station}: device {topic.device!r} is not configured, expected {known}"
+            )
+        if topic.kind not in (device.adapter, STATUS):
+            raise TopicError(
+                f"{topic.station}/{topic.device}: topic is of kind {topic.kind!r},"
+                f" expected {device.adapter}"
+            )
+        return topic
+
+    def _refuse(self, key: str, text: str) -> None:
+        self.refused += 1
+        self.complaints.add(key, text, self._now_us)
+
+    def _samples(self, station: Station, device: DeviceState, message: Message) -> None:
+        samples = station.decode(device, message.payload, message.received_us)
+        if samples is None:
+            return
+        if station.starts_anew(samples, message.received_us):
+            log.info("%s: time begins anew; session %d ends", station.id, station.session)
+            self._end_session(station)
+            device = station.devices[device.device]
+        if late := station.add(device, samples, message.received_us):
+            who = f"{station.id}/{device.device}"
+            behind_s = (station.timeline.watermark_us - int(samples.time_us[0])) / 1e6
+            self.complaints.add(
+                f"late {who}",
+                f"{who}: {late} readings came {behind_s:.1f} s after their time was closed,"
+                f" expected within {self._config.time.lateness_s:g} s; they were left out",
+                self._now_us,
+            )
+
+    def _status(self, station: Station, device: DeviceState, message: Message) -> None:
+        status = decode_header(_status_decoder, device.device, message.payload)
+        if not device.is_new(status.boot, status.seq):
+            return
+        device.status = status.state
+        if status.state != "online" and station.is_over:
+            self._end_session(station)
+
+    # --- steps through the models ---
+
+    def advance(self, now_us: int) -> list[Record]:
+        """Infer all complete steps; return what changed, oldest first."""
+        self._now_us = now_us
+        records, self._ended = self._ended, []
+        due = []
+        for station in self.stations.values():
+            station.pass_silence(now_us)
+            if station.is_due:
+                due.append(station)
+        records += self._infer(due)
+        for station in due:
+            station.forget()
+        return records
+
+    def _infer(self, stations: list[Station]) -> list[Record]:
+        """Run every complete step of these stations through its model."""
+        records: list[Record] = []
+        lanes = [(station, lane) for station in stations for lane in station.lanes]
+        while lanes:
+            ready: dict[str, list[tuple[Station, Lane]]] = {}
+            for station, lane in lanes:
+                records += self._records(station, lane, self._next(station, lane))
+                if lane.step is not None:
+                    ready.setdefault(lane.manifest.name, []).append((station, lane))
+            for together in ready.values():
+                records += self._step(together)
+            lanes = [pair for together in ready.values() for pair in together]
+        return records
+
+    def _next(self, station: Station, lane: Lane) -> list[Change]:
+        """Bring the lane's next step to its head; return what gaps before it change."""
+        changes = lane.advance()
+        if lane.step is None:
+            try:
+                lane.load(station.timeline)
+            except WindowError as error:
+                self._refuse(f"{station.id} {lane.manifest.name}", f"{station.id}: {error}")
+                return changes
+            changes += lane.advance()
+        return changes
+
+    def _step(self, together: list[tuple[Station, Lane]]) -> list[Record]:
+        """Infer one step of several lanes of one model in one call."""
+        steps = [lane.step for _, lane in together]
+        first = together[0][1]
+        tensors: Arrays = {
+            name: np.stack([step.tensors[name] for step in steps if step is not None])
+            for name in first.manifest.tensor_inputs[:-1]
+        }
+        tensors["state"] = np.stack([lane.state for _, lane in together])
+        outputs = self._engines[first.manifest.name].infer(tensors)
+        self.inferred += len(together)
+        records: list[Record] = []
+        for row, (station, lane) in enumerate(together):
+            changes = lane.accept({name: value[row] for name, value in outputs.items()})
+            records += self._records(station, lane, changes)
+        return records
+
+    # --- records out ---
+
+    def _records(self, station: Station, lane: Lane, changes: list[Change]) -> list[Record]:
+        """Return a lane's changes with all that the log wants to know."""
+        name = lane.manifest.name
+        records: list[Record] = []
+        for change in changes:
+            if isinstance(change, Gap):
+                records.append(
+                    GapRecord(
+                        station.id, name, station.session, change.start_us, change.end_us, "silent"
+                    )
+                )
+                continue
+            records.append(_segment(station, lane, change, self._now_us))
+        return records
+
+    def _end_session(self, station: Station) -> None:
+        """Infer what is left of a station's session, end what is open, and begin the next."""
+        station.complete()
+        self._ended += self._infer([station])
+        for lane in station.lanes:
+            self._ended += self._records(station, lane, lane.finish())
+        self._ended += self.device_records(station)
+        station.next_session()
+
+    def finish(self, now_us: int) -> list[Record]:
+        """End all sessions: the board stops."""
+        self._now_us = now_us
+        for station in self.stations.values():
+            if station.timeline.newest_us != NEVER_US:
+                self._end_session(station)
+        records, self._ended = self._ended, []
+        return records
+
+    def device_records(self, station: Station) -> list[Record]:
+        """Return what each device of a station that spoke has said so far."""
+        return [
+            DeviceRecord(
+                station.id, d.device, d.adapter, d.placement, station.session, d.status, d.boot,
+                d.first_us, d.last_us, d.messages, d.samples, d.rejected, d.duplicated, d.lost,
+                d.late,
+            )
+            for d in station.devices.values()
+            if d.messages or d.rejected
+        ]  # fmt: skip
+
+    def open_segments(self) -> list[Record]:
+        """Return the segments that go on, as far as committed."""
+        return [
+            _segment(station, lane, segment, self._now_us)
+            for station in self.stations.values()
+            for lane in station.lanes
+            for segment in lane.open
+        ]
+
+    def now(self) -> dict[tuple[str, str], list[Now]]:
+        """Return the provisional labels by (station, bundle)."""
+        return {
+            (station.id, lane.manifest.name): lane.now
+            for station in self.stations.values()
+            for lane in station.lanes
+        }
+
+
+def _segment(station: Station, lane: Lane, segment: Segment, now_us: int) -> SegmentRecord:
+    manifest = lane.manifest
+    modality = "+".join(manifest.modality)
+    return SegmentRecord(station.id, manifest.name, modality, station.session, segment, now_us)

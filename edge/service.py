@@ -1,0 +1,249 @@
+"""The loop of the board: inbox to pipeline to log and broker, until told to stop."""
+
+import logging
+import resource
+import threading
+import time
+import uuid
+from collections import deque
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edge import bundle as bundles
+from edge.announce import Announcer
+from edge.bundle import MANIFEST, sha256
+from edge.config import ConfigError, SiteConfig
+from edge.engine import open_engine
+from edge.inbox import Inbox
+from edge.pipeline import Model, Pipeline
+from edge.records import ModelRecord, Record, SegmentRecord, StationRecord
+from edge.sqlite_log import SqliteLog
+from sensor_adapters.adapter import load_adapter
+from sensor_adapters.topics import Message, base
+
+log = logging.getLogger(__name__)
+
+WAIT_S = 0.2
+MOST_MESSAGES = 256
+FLUSH_ROWS, FLUSH_S = 100, 1.0
+UPDATE_S, HEALTH_S = 5.0, 30.0
+
+
+def now_us() -> int:
+    """Return Unix microseconds: the one place where the board reads its clock."""
+    return time.time_ns() // 1000
+
+
+def load_models(config: SiteConfig) -> dict[str, Model]:
+    """Return every bundle of the site, each accepted by its engine, by folder.
+
+    Raises:
+        BundleError: a bundle is damaged, or answers other than its reference.
+        ConfigError: two bundles of one name, or a station lacks a device that a bundle needs.
+    """
+    models: dict[str, Model] = {}
+    for id_, station in config.stations.items():
+        for folder in station.bundles:
+            if folder not in models:
+                loaded = bundles.load(Path(folder))
+                models[folder] = Model(loaded, open_engine(loaded))
+            _check_devices(id_, config, models[folder])
+    names = [m.bundle.manifest.name for m in models.values()]
+    if twice := {n for n in names if names.count(n) > 1}:
+        raise ConfigError(f"bundles: found {' and '.join(twice)} twice, expected distinct names")
+    return models
+
+
+def _check_devices(id_: str, config: SiteConfig, model: Model) -> None:
+    """Refuse a station that lacks what a model was trained on."""
+    manifest = model.bundle.manifest
+    devices = config.stations[id_].devices
+    stream = {d.placement: load_adapter(d.adapter).stream for d in devices.values()}
+    need = [(c.rpartition(".")[0], c) for block in manifest.inputs for c in block.channels]
+    need += [(d.placement, "") for d in manifest.devices]
+    for placement, channel in need:
+        if placement not in stream:
+            raise ConfigError(
+                f"stations.{id_}.devices: none sits at {placement!r}, which bundle"
+                f" {manifest.name} needs; found {', '.join(sorted(stream))}"
+            )
+        names = [c.name for c in stream[placement].channels]
+        if channel and channel.rpartition(".")[2] not in names:
+            raise ConfigError(
+                f"stations.{id_}.devices: {placement} gives {', '.join(names)}; bundle"
+                f" {manifest.name} needs {channel}"
+            )
+
+
+class Service:
+    """One running board."""
+
+    def __init__(self, config: SiteConfig) -> None:
+        self._config = config
+        models = load_models(config)
+        self._log = SqliteLog(Path(config.log.path))
+        sessions = {id_: self._log.next_session(id_) for id_ in config.stations}
+        self._pipeline = Pipeline(config, models, sessions)
+        self._log.write(_start_records(config, models))
+        boot = uuid.uuid4().hex[:12]
+        self._announce = Announcer(config.site, config.node, boot, version("solosense"))
+        prefix = base(config.site, config.node)
+        topics = [f"{prefix}/+/in/+/+", f"{prefix}/request/+"]
+        client_id = f"solosense-edge-{config.site}-{config.node}"
+        will = self._announce.status("offline", now_us())
+        self._inbox = Inbox(config.broker, client_id, topics, will)
+        self._request = f"{prefix}/request/"
+        self._main = {id_: m.bundle.manifest.name for id_, m in _first_models(config, models)}
+        self._pending: list[Record] = []
+        self._pending_since_s = 0.0
+        self._durable_ms: deque[float] = deque(maxlen=10_000)
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set; end sessions and say farewell then."""
+        self._inbox.start()
+        connections, updated_s, health_s = 0, time.monotonic(), time.monotonic()
+        try:
+            while not stop.is_set():
+                self._round()
+                if self._inbox.connections != connections:
+                    connections = self._inbox.connections
+                    self._publish(self._announce.status("online", now_us()), retain=True)
+                    self._publish(self._announce.health(self.health()), retain=True)
+                if time.monotonic() - updated_s > UPDATE_S:
+                    updated_s = time.monotonic()
+                    self._keep(self._pipeline.open_segments())
+                if time.monotonic() - health_s > HEALTH_S:
+                    health_s = time.monotonic()
+                    for station in self._pipeline.stations.values():
+                        self._keep(self._pipeline.device_records(station))
+                    self._publish(self._announce.health(self.health()), retain=True)
+        finally:
+            self._keep(self._pipeline.finish(now_us()))
+            self._flush()
+            self._inbox.stop(self._announce.status("stopped", now_us()))
+            self._log.close()
+
+    def _round(self) -> None:
+        """Take what has come, infer what is complete, log it, tell it."""
+        first_us = None
+        pings = []
+        for message in self._inbox.take(WAIT_S, MOST_MESSAGES):
+            first_us = first_us or message.received_us
+            if message.topic.startswith(self._request):
+                pings.append(message)
+            else:
+                self._pipeline.push(message)
+        self._keep(self._pipeline.advance(now_us()))
+        waited_s = time.monotonic() - self._pending_since_s
+        if pings or len(self._pending) >= FLUSH_ROWS or self._ended() or waited_s > FLUSH_S:
+            self._flush()
+        if first_us is not None:
+            self._durable_ms.append((now_us() - first_us) / 1000)
+        for station, now in self._pipeline.now().items():
+            if self._main[station[0]] == station[1]:
+                action = self._announce.action(*station, now)
+                if action is not None:
+                    self._publish(action, retain=True)
+        for ping in pings:
+            self._answer(ping)
+
+    def _keep(self, records: list[Record]) -> None:
+        """Hold records for the next transaction."""
+        if records and not self._pending:
+            self._pending_since_s = time.monotonic()
+        self._pending += records
+
+    def _ended(self) -> bool:
+        """Is there a segment's end to be made durable at once?"""
+        return any(
+            isinstance(r, SegmentRecord) and r.segment.state != "open" for r in self._pending
+        )
+
+    def _flush(self) -> None:
+        """Make what is held durable, then tell it."""
+        if not self._pending:
+            return
+        self._log.write(self._pending)
+        for record in self._pending:
+            if isinstance(record, SegmentRecord):
+                self._publish(self._announce.segment(record))
+        self._pending.clear()
+
+    def _publish(self, message: Message, *, retain: bool = False) -> None:
+        self._inbox.publish(message.topic, message.payload, retain=retain)
+
+    def _answer(self, ping: Message) -> None:
+        """Answer a request; unknown ones are counted and dropped."""
+        name = ping.topic.removeprefix(self._request)
+        try:
+            body = msgspec.json.decode(ping.payload)
+            transaction = body["transaction"]
+        except (msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError):
+            name, transaction = f"{name} without transaction", None
+        if name != "ping":
+            self._pipeline.complaints.add(
+                ping.topic, f"request {name!r} is unknown, expected ping", ping.received_us
+            )
+            return
+        self._publish(self._announce.pong(transaction, self.health()))
+
+    def health(self) -> dict[str, Any]:
+        """Return counts and delays since the start."""
+        spans = np.array(self._durable_ms or [0.0])
+        devices = {
+            f"{s.id}/{d.device}": {
+                "status": d.status, "last_seen": d.last_us, "messages": d.messages,
+                "rejected": d.rejected, "lost": d.lost, "late": d.late,
+            }
+            for s in self._pipeline.stations.values()
+            for d in s.devices.values()
+            if d.messages or d.rejected
+        }  # fmt: skip
+        return {
+            "ok": True,
+            "ts": now_us(),
+            "cpu_s": round(time.process_time(), 3),
+            "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "messages": self._pipeline.messages,
+            "refused": self._pipeline.refused,
+            "steps": self._pipeline.inferred,
+            "queued": self._inbox.queued,
+            "queue_waits": self._inbox.waited,
+            "durable_ms": {
+                "p50": round(float(np.percentile(spans, 50)), 2),
+                "p99": round(float(np.percentile(spans, 99)), 2),
+            },
+            "devices": devices,
+        }
+
+
+def _first_models(config: SiteConfig, models: dict[str, Model]) -> list[tuple[str, Model]]:
+    """Return each station's first model: the one its ``action`` topic speaks of."""
+    return [(id_, models[station.bundles[0]]) for id_, station in config.stations.items()]
+
+
+def _start_records(config: SiteConfig, models: dict[str, Model]) -> list[Record]:
+    """Return what the log should know of this start."""
+    at_us = now_us()
+    records: list[Record] = []
+    for model in models.values():
+        path = model.bundle.folder / MANIFEST
+        manifest = model.bundle.manifest
+        records.append(
+            ModelRecord(
+                manifest.name,
+                sha256(path),
+                "+".join(manifest.modality),
+                model.engine.name,
+                path.read_text(encoding="utf-8"),
+                at_us,
+            )
+        )
+    for id_, station in config.stations.items():
+        names = ",".join(models[folder].bundle.manifest.name for folder in station.bundles)
+        records.append(StationRecord(config.site, config.node, id_, names, at_us))
+    return records

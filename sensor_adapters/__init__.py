@@ -1,0 +1,1 @@
+"""From a device's bytes to samples in SI units: one file a device kind."""

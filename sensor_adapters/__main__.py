@@ -1,0 +1,200 @@
+"""solosense-adapters: look at recordings, and replay them as live sensors."""
+
+import json
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from sensor_adapters.adapter import GROUP, load_adapter
+from sensor_adapters.publisher import BrokerError, Publisher
+from sensor_adapters.recording import Recording, RecordingError
+from sensor_adapters.recordings import open_recording
+from sensor_adapters.replay import Sent, count, messages, site_toml
+from sensor_adapters.topics import TopicError, check_id
+
+app = typer.Typer(
+    help="Look at recordings, and replay them as live sensors.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out, err = Console(), Console(stderr=True)
+
+RecordingName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECORDING",
+        help="virtual:seed=7,boxes=20, an OpenPack session (…/U0209/S0500), or a SPHERE folder.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Site = Annotated[str, typer.Option(help="Site id in the topics.")]
+Node = Annotated[str, typer.Option(help="Node (board) id in the topics.")]
+StationId = Annotated[str, typer.Option("--station", help="Station id in the topics.")]
+Broker = Annotated[str, typer.Option(metavar="HOST:PORT", help="MQTT broker.")]
+
+
+def fail(text: str, code: int) -> NoReturn:
+    """Say what is wrong on stderr and stop: 2 for a setting, 1 for the world."""
+    err.print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def opened(name: str) -> Recording:
+    """Return the recording, or stop with what is wrong with it."""
+    try:
+        return open_recording(name)
+    except RecordingError as error:
+        fail(str(error), 2)
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the installed adapters and what they decode to."""
+    rows = []
+    for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
+        stream = load_adapter(point.name).stream
+        units = sorted({c.unit for c in stream.channels})
+        rows.append((point.name, stream.kind, len(stream.channels), ", ".join(units), point.value))
+    head = ("adapter", "kind", "channels", "units", "module")
+    if as_json:
+        print(json.dumps([dict(zip(head, row, strict=True)) for row in rows]))
+        return
+    table = Table(*head)
+    for row in rows:
+        table.add_row(*map(str, row))
+    out.print(table)
+
+
+@app.command()
+def show(recording: RecordingName, as_json: Json = False) -> None:
+    """Show what a recording holds: devices, rates, labels, and what is wrong with it."""
+    one = opened(recording)
+    start_us, end_us = one.span_us()
+    devices = [_device_row(one, i) for i in range(len(one.samples))]
+    levels = {
+        level: len([t for t in one.truth if t.level == level])
+        for level in dict.fromkeys(t.level for t in one.truth)
+    }
+    body = {
+        "name": one.name, "layout": one.layout, "subject": one.subject, "start_us": start_us,
+        "end_us": end_us, "devices": devices, "true_segments": levels, "notes": list(one.notes),
+    }  # fmt: skip
+    if as_json:
+        print(json.dumps(body))
+        return
+    out.print(f"{one.name}: {one.layout}, {one.subject}, {(end_us - start_us) / 60e6:.1f} min")
+    table = Table("device", "adapter", "placement", "samples", "rate (Hz)", "longest hole (s)")
+    for row in devices:
+        table.add_row(*(str(v) for v in row.values()))
+    out.print(table)
+    for level, number in levels.items():
+        out.print(f"{number} true segments of level {level}")
+    for note in one.notes:
+        out.print(f"note: {note}", markup=False)
+
+
+def _device_row(one: Recording, index: int) -> dict[str, Any]:
+    """Return what ``show`` says of one stream."""
+    samples = one.samples[index]
+    device, time_us = one.devices[samples.device], samples.time_us
+    holes = time_us[1:] - time_us[:-1]
+    sampled = samples.stream.kind == "sampled" and len(holes) > 0
+    span_s = (int(time_us[-1]) - int(time_us[0])) / 1e6 if len(time_us) else 0.0
+    return {
+        "device": samples.device,
+        "adapter": device.adapter,
+        "placement": device.placement,
+        "samples": len(samples),
+        "rate_hz": round(len(samples) / span_s, 2) if sampled and span_s else None,
+        "longest_hole_s": round(int(holes.max()) / 1e6, 2) if len(holes) else None,
+    }
+
+
+@app.command()
+def site(
+    recording: RecordingName,
+    bundle: Annotated[list[str], typer.Option(help="Bundle folder; repeat for several.")],
+    broker: Broker = "127.0.0.1:1883",
+    log: Annotated[str, typer.Option(help="SQLite file of the board.")] = "solosense.db",
+    site: Site = "demo",
+    node: Node = "board-1",
+    station: StationId = "pack-1",
+) -> None:
+    """Print a site configuration under which a board can be sent this recording."""
+    folders = [str(Path(b).resolve()) for b in bundle]
+    print(site_toml(opened(recording), folders, broker, log, site, node, station), end="")
+
+
+@app.command()
+def replay(
+    recording: RecordingName,
+    broker: Broker = "127.0.0.1:1883",
+    speed: Annotated[
+        float, typer.Option(help="Times real speed; 0 is as fast as the board takes it.")
+    ] = 1.0,
+    seconds: Annotated[
+        float | None, typer.Option(help="Replay only the first so many seconds of it.")
+    ] = None,
+    site: Site = "demo",
+    node: Node = "board-1",
+    station: StationId = "pack-1",
+    as_json: Json = False,
+) -> None:
+    """Publish a recording over MQTT, in the payloads of live devices."""
+    if speed < 0:
+        fail(f"--speed is {speed:g}, expected 0 (as fast as it goes) or more", 2)
+    try:
+        for what, value in (("site", site), ("node", node), ("station", station)):
+            check_id(what, value)
+    except TopicError as error:
+        fail(str(error), 2)
+    one = opened(recording)
+    if seconds is not None:
+        start_us, _ = one.span_us()
+        one = one.between(start_us, start_us + round(seconds * 1e6))
+    try:
+        with Publisher(broker, site, node) as publisher, _progress() as progress:
+            task = progress.add_task(one.name, total=count(one))
+
+            def done(_: Sent) -> None:
+                progress.advance(task)
+
+            published = publisher.publish(
+                messages(one, site, node, station, publisher.boot), speed, done
+            )
+            health = publisher.settle()
+    except BrokerError as error:
+        fail(str(error), 1)
+    if as_json:
+        print(json.dumps({"published": published, "board": health}))
+    elif health is None:
+        out.print(f"{published} messages published; no board answered under act/v1/{site}/{node}")
+    else:
+        out.print(f"{published} messages published; the board has dealt with all of them")
+
+
+def _progress() -> Progress:
+    """Return a progress display on stderr with the time left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} messages"),
+        TimeRemainingColumn(),
+        console=err,
+        disable=not err.is_terminal,
+    )
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

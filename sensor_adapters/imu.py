@@ -1,0 +1,88 @@
+"""Batched inertial units: acceleration, and rotation rate where there is a gyroscope.
+
+``{"v":1,"dev":"atr01","boot":"9f2c","seq":12,"t0":1648531521000000,"dt":30000,
+"acc":[[0.3795,0.9069,0.1097],…],"gyr":[[0.67,1.76,-0.24],…],"unit":{"acc":"g","gyr":"deg/s"}}``
+"""
+
+import msgspec
+import numpy as np
+
+from sensor_adapters.payloads import (
+    Rows,
+    decode as decode_header,
+    finite,
+    shortest,
+    time_fields,
+    times_us,
+)
+from sensor_adapters.samples import Channel, DecodeError, Floats, Samples, Stream
+
+STANDARD_GRAVITY = 9.80665  # m/s^2, CODATA
+ACC_SCALE = {"m/s^2": 1.0, "g": STANDARD_GRAVITY, "mg": STANDARD_GRAVITY / 1000}
+GYR_SCALE = {"rad/s": 1.0, "deg/s": float(np.pi / 180)}
+
+stream = Stream(
+    "imu",
+    tuple(Channel(f"acc_{axis}", "m/s^2") for axis in "xyz")
+    + tuple(Channel(f"gyr_{axis}", "rad/s") for axis in "xyz"),
+    kind="sampled",
+    rate_hz=30.0,
+)
+
+Triple = tuple[float | None, float | None, float | None]
+
+
+class ImuBatch(Rows, kw_only=True, omit_defaults=True):
+    """The payload; null stands for a reading that the device could not give."""
+
+    acc: list[Triple]
+    gyr: list[Triple] | None = None
+    unit: dict[str, str] = {}
+    """``acc`` and ``gyr``; SI where absent."""
+
+
+_decoder = msgspec.json.Decoder(ImuBatch)
+
+
+def _scaled(
+    body: ImuBatch, what: str, rows: list[Triple] | None, scales: dict[str, float], count: int
+) -> Floats:
+    """Return (N, 3) in SI units, NaN where there was no reading."""
+    if rows is None:
+        return np.full((count, 3), np.nan, np.float32)
+    unit = body.unit.get(what, next(iter(scales)))
+    if unit not in scales:
+        raise DecodeError(f"{body.dev}: {what} is in {unit!r}, expected {' or '.join(scales)}")
+    if len(rows) != count:
+        raise DecodeError(f"{body.dev}: {what} has {len(rows)} rows, expected {count}")
+    raw = np.array(rows, np.float64).reshape(count, 3)
+    with np.errstate(over="ignore"):
+        return finite(body.dev, what, (raw * scales[unit]).astype(np.float32))
+
+
+def decode(device: str, payload: bytes) -> Samples:
+    """Return (N, 6) accelerations in m/s^2 and rates in rad/s."""
+    body = decode_header(_decoder, device, payload)
+    count = len(body.acc)
+    time_us = times_us(body, count)
+    acc = _scaled(body, "acc", body.acc, ACC_SCALE, count)
+    gyr = _scaled(body, "gyr", body.gyr, GYR_SCALE, count)
+    values = np.concatenate([acc, gyr], axis=1)  # (N, 6)
+    return Samples(device, stream, time_us, values, body.boot, body.seq, body.clk)
+
+
+def encode(samples: Samples, boot: str, seq: int) -> bytes:
+    """Return the payload of one batch, in SI units; ``decode`` gives back the same float32."""
+
+    def triples(columns: Floats) -> list[list[float | None]]:
+        flat = shortest(columns)
+        return [flat[i : i + 3] for i in range(0, len(flat), 3)]
+
+    body: dict[str, object] = {"v": 1, "dev": samples.device, "boot": boot, "seq": seq}
+    body |= time_fields(samples.time_us)
+    if samples.clock != "utc":
+        body["clk"] = samples.clock
+    body["acc"] = triples(samples.values[:, :3])
+    if not np.isnan(samples.values[:, 3:]).all():
+        body["gyr"] = triples(samples.values[:, 3:])
+    return msgspec.json.encode(body)

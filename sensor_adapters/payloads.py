@@ -1,0 +1,131 @@
+"""What every payload of ours starts with, and how its times are spelt.
+
+JSON, decoded and validated by msgspec. Changes are additive only; a change of meaning raises
+``v``. Unknown fields are ignored so that newer devices can talk to older boards.
+"""
+
+from typing import Literal, TypeVar
+
+import msgspec
+import numpy as np
+
+from sensor_adapters.samples import DecodeError, Floats, Int64s
+
+VERSION = 1
+MAX_ROWS = 100_000
+MAX_SPAN_US = 3_600_000_000
+FIRST_US, LAST_US = 0, 4_102_444_800_000_000  # 1970 to 2100
+
+
+class Header(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The fields all payloads share."""
+
+    v: int
+    """Payload version, 1."""
+    dev: str
+    """Device id; must be the topic's."""
+    boot: str
+    """Any text that changes when the device restarts."""
+    seq: int
+    """Counts the device's payloads from 0 within one boot."""
+    t0: int
+    """Microseconds of the first reading: UTC, or the device's own clock (``clk``)."""
+    clk: Literal["utc", "device"] = "utc"
+
+
+class Rows(Header, kw_only=True, omit_defaults=True):
+    """A batch of readings. Times are ``t0 + i * dt``, or ``t0 + t[i]`` for uneven ones."""
+
+    dt: int | None = None
+    """Microseconds from one reading to the next."""
+    t: list[int] | None = None
+    """Microseconds after ``t0``, one a reading."""
+
+
+class DeviceStatus(Header, kw_only=True, omit_defaults=True):
+    """``in/status/<device>``: birth, orderly end, or last will of a device."""
+
+    state: Literal["online", "stopped", "offline"]
+    """``stopped``: nothing later than ``t0`` will come; ``offline``: the will, time unknown."""
+
+
+HeaderT = TypeVar("HeaderT", bound=Header)
+
+
+def decode(decoder: "msgspec.json.Decoder[HeaderT]", device: str, payload: bytes) -> HeaderT:
+    """Return the payload as a struct, its common fields checked.
+
+    Raises:
+        DecodeError: not JSON, a field missing or of another type, a version or device id
+            that is not expected.
+    """
+    try:
+        body = decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DecodeError(f"{device}: payload of {len(payload)} bytes: {error}") from error
+    if body.v != VERSION:
+        raise DecodeError(f"{device}: payload has version {body.v}, expected {VERSION}")
+    if body.dev != device:
+        raise DecodeError(f"{device}: payload is from {body.dev!r}, expected the topic's device")
+    if body.seq < 0:
+        raise DecodeError(f"{device}: seq is {body.seq}, expected 0 or more")
+    if not FIRST_US <= body.t0 < LAST_US:
+        raise DecodeError(f"{device}: t0 is {body.t0}, expected microseconds before the year 2100")
+    return body
+
+
+def times_us(body: Rows, count: int) -> Int64s:
+    """Return (count,) the readings' times.
+
+    Raises:
+        DecodeError: neither or both of ``dt`` and ``t``, another length, running backwards.
+    """
+    if count > MAX_ROWS:
+        raise DecodeError(f"{body.dev}: {count} readings, expected at most {MAX_ROWS}")
+    if body.t is not None:
+        if body.dt is not None or len(body.t) != count:
+            raise DecodeError(
+                f"{body.dev}: found t of length {len(body.t)}"
+                f"{' and dt' if body.dt is not None else ''}, expected one offset for each of"
+                f" {count} readings and no dt"
+            )
+        if any(not 0 <= t <= MAX_SPAN_US for t in body.t) or sorted(body.t) != body.t:
+            raise DecodeError(
+                f"{body.dev}: t runs backwards or beyond an hour, expected rising offsets from t0"
+            )
+        return body.t0 + np.array(body.t, np.int64)
+    if count <= 1:
+        return np.full(count, body.t0, np.int64)
+    if body.dt is None or not 0 < body.dt <= MAX_SPAN_US // count:
+        raise DecodeError(
+            f"{body.dev}: found dt {body.dt} for {count} readings, expected microseconds above 0"
+            " (or t) and a batch within an hour"
+        )
+    return body.t0 + body.dt * np.arange(count, dtype=np.int64)
+
+
+def time_fields(time_us: Int64s) -> dict[str, object]:
+    """Return ``t0`` with ``dt`` or ``t`` for rising times; the inverse of ``times_us``."""
+    t0 = int(time_us[0])
+    steps = np.diff(time_us)
+    if len(time_us) == 1:
+        return {"t0": t0}
+    if steps[0] > 0 and (steps == steps[0]).all():
+        return {"t0": t0, "dt": int(steps[0])}
+    return {"t0": t0, "t": (time_us - t0).tolist()}
+
+
+def finite(device: str, what: str, values: Floats) -> Floats:
+    """Return ``values`` if none is infinite (as float32), NaN meaning no reading.
+
+    Raises:
+        DecodeError: one is infinite.
+    """
+    if np.isinf(values).any():
+        raise DecodeError(f"{device}: {what} holds a number beyond float32, expected readings")
+    return values
+
+
+def shortest(values: Floats) -> list[float | None]:
+    """Return the numbers whose shortest decimals give back the same float32; NaN as None."""
+    return [None if text == "nan" else float(text) for text in values.ravel().astype(str).tolist()]

@@ -1,0 +1,154 @@
+"""The gate to paho on the sending side: publish in time, and not faster than the board takes it.
+
+QoS 1 alone is no promise: a broker whose subscriber is slow drops what exceeds its queue and
+acknowledges it all the same. So every ``PING_EVERY`` messages the publisher asks the board
+whether it has come that far, and stays at most two questions ahead.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from sensor_adapters.replay import Sent
+from sensor_adapters.topics import base
+
+PING_EVERY = 250
+AHEAD = 2
+FIRST_ANSWER_S, ANSWER_S = 5.0, 120.0
+
+
+class BrokerError(Exception):
+    """The broker can not be reached or turns us away; the text says which."""
+
+
+class Publisher:
+    """One connection to a broker; ``with`` it, publish, and it says what the board answered."""
+
+    def __init__(self, broker: str, site: str, node: str) -> None:
+        host, _, port = broker.rpartition(":")
+        if not host or not port.isdigit():
+            raise BrokerError(f"broker is {broker!r}, expected HOST:PORT, as localhost:1883")
+        self._host, self._port = host, int(port)
+        self._base = base(site, node)
+        self.boot = uuid.uuid4().hex[:8]
+        """What the devices call this start of theirs; new for every publisher."""
+        self._answers: dict[str, dict[str, Any]] = {}
+        self._came = threading.Condition()
+        self._connected = threading.Event()
+        self._reason: str | None = None
+        self._asked = 0
+        self._answered = 0
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"replay-{self.boot}")
+        self._client.max_inflight_messages_set(200)
+        self._client.on_connect = self._on_connect
+        self._client.on_message = self._on_message
+        self.board_answers = True
+        """Whether a board listens at all; if none does, nothing is waited for."""
+
+    def __enter__(self) -> "Publisher":
+        where = f"{self._host}:{self._port}"
+        try:
+            self._client.connect(self._host, self._port)
+        except OSError as error:
+            raise BrokerError(f"no broker at {where} ({error}), expected one to listen") from error
+        self._client.loop_start()
+        if not self._connected.wait(10) or self._reason is not None:
+            self._client.loop_stop()
+            raise BrokerError(f"broker {where} turned us away: {self._reason or 'no answer'}")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_connect(
+        self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
+    ) -> None:
+        self._reason = str(reason) if reason.is_failure else None
+        if self._reason is None:
+            client.subscribe(f"{self._base}/response/ping", 1)
+        self._connected.set()
+
+    def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
+        try:
+            body = msgspec.json.decode(message.payload)
+            who, _, number = str(body["transaction"]).partition("-")
+        except (msgspec.DecodeError, TypeError, KeyError):
+            return
+        if who == self.boot and number.isdigit():
+            with self._came:
+                self._answered = max(self._answered, int(number))
+                self._answers[number] = body["data"]
+                self._came.notify_all()
+
+    def _ask(self) -> None:
+        self._asked += 1
+        body = msgspec.json.encode({"v": 1, "transaction": f"{self.boot}-{self._asked}"})
+        self._client.publish(f"{self._base}/request/ping", body, qos=1)
+
+    def _wait(self, number: int) -> None:
+        """Wait until the board has answered question ``number``, if a board listens."""
+        patience_s = ANSWER_S if self._answered else FIRST_ANSWER_S
+        with self._came:
+            came = self._came.wait_for(lambda: self._answered >= number, patience_s)
+        if not came:
+            if self._answered:
+                raise BrokerError(f"the board stopped answering for {ANSWER_S:g} s")
+            self.board_answers = False
+
+    def wait_for_board(self, most_s: float, is_starting: Callable[[], bool]) -> bool:
+        """Ask until a board answers; give up after ``most_s`` or when it is not starting."""
+        end_s = time.monotonic() + most_s
+        while time.monotonic() < end_s and is_starting():
+            self._ask()
+            with self._came:
+                if self._came.wait_for(lambda: self._answered > 0, 0.2):
+                    return True
+        return False
+
+    def publish(
+        self, sent: Iterable[Sent], speed: float, done: Callable[[Sent], None] | None = None
+    ) -> int:
+        """Publish messages in time, ``speed`` times as fast as they were; 0: as fast as it goes.
+
+        Returns how many were published.
+
+        Raises:
+            BrokerError: a board that had answered stopped to.
+        """
+        first_us, start_s, number = None, time.monotonic(), 0
+        for number, message in enumerate(sent, start=1):
+            first_us = message.at_us if first_us is None else first_us
+            if speed > 0:
+                ahead_s = (message.at_us - first_us) / 1e6 / speed + start_s - time.monotonic()
+                if ahead_s > 0:
+                    time.sleep(ahead_s)
+            info = self._client.publish(message.topic, message.payload, qos=1)
+            if number % PING_EVERY == 0:
+                if self.board_answers:
+                    self._ask()
+                    self._wait(self._asked - AHEAD)
+                else:
+                    info.wait_for_publish(ANSWER_S)
+            if done:
+                done(message)
+        return number
+
+    def settle(self) -> dict[str, Any] | None:
+        """Wait until the board has dealt with all that was published; return its health, or None.
+
+        Raises:
+            BrokerError: a board that had answered stopped to.
+        """
+        if self.board_answers:
+            self._ask()
+            self._wait(self._asked)
+        with self._came:
+            return self._answers.get(str(self._asked))

@@ -1,0 +1,108 @@
+"""A recording as its devices would have sent it: payloads in the order of their time. No I/O."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol, cast
+
+import msgspec
+import numpy as np
+
+from sensor_adapters.adapter import Adapter, load_adapter
+from sensor_adapters.recording import Recording
+from sensor_adapters.samples import US_PER_S, Samples
+from sensor_adapters.topics import InTopic
+
+BATCH_US = US_PER_S
+
+
+class Encoder(Adapter, Protocol):
+    """An adapter that can also write its payload."""
+
+    def encode(self, samples: Samples, boot: str, seq: int) -> bytes:
+        """Return the payload of one batch."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One message and when its device would have sent it."""
+
+    at_us: int
+    topic: str
+    payload: bytes
+
+
+def batches(samples: Samples, batch_us: int = BATCH_US) -> Iterator[Samples]:
+    """Yield a device's readings as it would send them.
+
+    Sampled streams go out once a batch, when its last reading is there; states and events at
+    once.
+    """
+    if not len(samples):
+        return
+    cell = samples.time_us // batch_us if samples.stream.kind == "sampled" else samples.time_us
+    edges = [0, *(np.flatnonzero(np.diff(cell)) + 1).tolist(), len(samples)]
+    for lo, hi in zip(edges[:-1], edges[1:], strict=True):
+        yield replace(samples, time_us=samples.time_us[lo:hi], values=samples.values[lo:hi])
+
+
+def messages(recording: Recording, site: str, node: str, station: str, boot: str) -> Iterator[Sent]:
+    """Yield all messages of a recording by time: each device's birth, its payloads, its end."""
+    parts = [
+        (int(batch.time_us[-1]), samples.device, seq, batch)
+        for samples in recording.samples
+        for seq, batch in enumerate(batches(samples), start=1)
+    ]
+    parts.sort(key=lambda part: part[:3])
+    start_us, end_us = recording.span_us()
+    devices = {s.device: len(list(batches(s))) for s in recording.samples if len(s)}
+
+    def status(device: str, state: str, at_us: int, seq: int) -> Sent:
+        body = {"v": 1, "dev": device, "boot": boot, "seq": seq, "t0": at_us, "state": state}
+        topic = InTopic(site, node, station, "status", device)
+        return Sent(at_us, str(topic), msgspec.json.encode(body))
+
+    for device in devices:
+        yield status(device, "online", start_us, 0)
+    for at_us, device, seq, batch in parts:
+        kind = recording.devices[device].adapter
+        encoder = cast(Encoder, load_adapter(kind))
+        topic = InTopic(site, node, station, kind, device)
+        yield Sent(at_us, str(topic), encoder.encode(batch, boot, seq))
+    for device, count in devices.items():
+        yield status(device, "stopped", end_us, count + 1)
+
+
+def count(recording: Recording) -> int:
+    """Return how many messages ``messages`` yields."""
+    return sum(len(list(batches(s))) + 2 for s in recording.samples if len(s))
+
+
+def site_toml(
+    recording: Recording, bundles: list[str], broker: str, log: str, site: str, node: str,
+    station: str,
+) -> str:  # fmt: skip
+    """Return a site configuration under which a board can be sent this recording."""
+    host, _, port = broker.rpartition(":")
+    quoted = ", ".join(f'"{b}"' for b in bundles)
+    lines = [
+        "version = 1",
+        f'site = "{site}"',
+        f'node = "{node}"',
+        "",
+        "[broker]",
+        f'host = "{host}"',
+        f"port = {port}",
+        "",
+        "[log]",
+        f'path = "{log}"',
+        "",
+        f"[stations.{station}]",
+        f"bundles = [{quoted}]",
+        "",
+        f"[stations.{station}.devices]",
+    ]
+    lines += [
+        f'{id_} = {{ adapter = "{device.adapter}", placement = "{device.placement}" }}'
+        for id_, device in recording.devices.items()
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,213 @@
+"""solosense-trainer: fit, export, evaluate, score."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from edge import bundle as bundles
+from edge.bundle import BundleError
+from sensor_adapters.recording import Recording, RecordingError
+from sensor_adapters.recordings import open_recording
+from trainer import score as scoring
+from trainer.metrics import Stretch, evaluate_stretches
+from trainer.recipes import Recipe, UnknownRecipe, recipe as recipe_of
+
+app = typer.Typer(
+    help="Train models on recordings, export them for boards, and judge what they log.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out, err = Console(), Console(stderr=True)
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="See `recipes`.")]
+RecordingName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECORDING",
+        help="virtual:seed=7,boxes=20, an OpenPack session (…/U0209/S0500), or a SPHERE folder.",
+    ),
+]
+DataFolder = Annotated[
+    Path | None, typer.Option("--data", help="Folder of the recordings; none for the simulation.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Seed = Annotated[int, typer.Option(help="Seed of weights, crops and augmentation.")]
+
+
+def fail(text: str, code: int) -> NoReturn:
+    """Say what is wrong on stderr and stop: 2 for a setting, 1 for the world."""
+    err.print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def opened(name: str) -> Recording:
+    """Return the recording, or stop with what is wrong with it."""
+    try:
+        return open_recording(name)
+    except RecordingError as error:
+        fail(str(error), 2)
+
+
+def wanted(name: str) -> Recipe:
+    """Return the recipe, or stop with the names there are."""
+    try:
+        return recipe_of(name)
+    except UnknownRecipe as error:
+        fail(str(error), 2)
+
+
+def show(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Print rows as a table for people or JSON for machines."""
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table()
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    for name in columns:
+        table.add_column(name.replace("_", " "))
+    for row in rows:
+        table.add_row(*(_text(row.get(name)) for name in columns))
+    out.print(table)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+@app.command()
+def recipes(as_json: Json = False) -> None:
+    """List the recipes that `fit` knows."""
+    from trainer.recipes import names
+
+    rows = []
+    for name in names():
+        one = recipe_of(name)
+        parts = {"train": one.split.train, "validation": one.split.validation}
+        rows.append(
+            {"recipe": name, "sensors": "+".join(one.modality), "levels": ", ".join(one.levels)}
+            | {part: _span(which) for part, which in parts.items()}
+            | {"test": _span(one.split.test)}
+        )
+    show(rows, as_json)
+
+
+def _span(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
+
+
+@app.command()
+def fit(
+    recipe: RecipeName,
+    to: Annotated[Path, typer.Option("--out", help="Folder for weights and history.")],
+    data: DataFolder = None,
+    seed: Seed = 0,
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "",
+) -> None:
+    """Train a student; the best epoch on validation is kept."""
+    import dataclasses
+
+    import torch
+
+    from trainer import fit as fitting
+
+    one = wanted(recipe)
+    if epochs is not None:
+        one = dataclasses.replace(one, epochs=epochs)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        prepared = fitting.prepare(one, data)
+    except RecordingError as error:
+        fail(str(error), 2)
+    fitted = fitting.fit(one, prepared, seed, lambda text: err.print(text), device)
+    fitting.save(fitted, one, seed, to)
+    out.print(
+        f"{to}: {fitted.student.parameter_count} parameters, validation macro-F1"
+        f" {fitted.validation_f1:.4f} at epoch {fitted.best_epoch}"
+    )
+
+
+@app.command("export")
+def export_(
+    recipe: RecipeName,
+    fitted: Annotated[Path, typer.Option("--from", help="Folder that `fit` wrote.")],
+    to: Annotated[Path, typer.Option("--out", help="Folder of the bundle.")],
+    data: DataFolder = None,
+    name: Annotated[str, typer.Option(help="Bundle name; the recipe's by default.")] = "",
+    float32: Annotated[bool, typer.Option("--float32", help="Leave weights in float.")] = False,
+) -> None:
+    """Choose decoders on validation, quantise, and write a bundle that agrees with PyTorch."""
+    from trainer import bundling
+    from trainer import fit as fitting
+    from trainer.export import ExportError
+
+    one = wanted(recipe)
+    try:
+        prepared = fitting.prepare(one, data)
+        weights = fitting.load(fitted, one)
+        seed = json.loads((fitted / fitting.HISTORY).read_text())["seed"]
+        bundle = bundling.make(
+            weights, one, prepared, seed, to, name or one.name, quantized=not float32
+        )
+    except (RecordingError, OSError) as error:
+        fail(str(error), 2)
+    except (ExportError, BundleError) as error:
+        fail(str(error), 1)
+    size = sum(path.stat().st_size for path in bundle.folder.iterdir()) / 1024
+    out.print(f"{bundle.folder}: {size:.0f} kB, validation {bundle.manifest.scores['validation']}")
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.")],
+    recording: RecordingName,
+    engine: Annotated[str, typer.Option(help="litert or onnx.")] = "litert",
+    as_json: Json = False,
+) -> None:
+    """Run a bundle over a recording as a board would, and score its segments."""
+    from edge.engine import open_engine
+    from trainer.offline import segments
+
+    one = opened(recording)
+    try:
+        loaded = bundles.load(bundle)
+        found = segments(loaded.manifest, open_engine(loaded, prefer=engine), one)
+    except BundleError as error:
+        fail(str(error), 2)
+    rows = []
+    for level in loaded.manifest.levels:
+        mine = [Stretch(s.label, s.start_us, s.end_us) for s in found if s.level == level.name]
+        scores = evaluate_stretches(mine, one, level.name).as_dict()
+        rows.append({"bundle": loaded.manifest.name, "level": level.name, **scores})
+    show(rows, as_json)
+
+
+@app.command()
+def score(
+    recording: RecordingName,
+    db: Annotated[Path, typer.Option("--db", help="SQLite log of a board.")],
+    station: Annotated[str | None, typer.Option(help="Where the log has several.")] = None,
+    bundle: Annotated[str | None, typer.Option(help="Only this model's rows.")] = None,
+    session: Annotated[int | None, typer.Option(help="Instead of the newest.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score what stands in a board's log against a recording's truth."""
+    try:
+        rows = scoring.score_log(db, opened(recording), None, station, bundle, session)
+    except scoring.ScoreError as error:
+        fail(str(error), 2)
+    show(rows, as_json)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

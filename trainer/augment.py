@@ -1,0 +1,57 @@
+"""Training sequences made a little different each time: noise, gain, rotation, hidden rows.
+
+Legend: B sequences, T steps, R rows, C channels.
+"""
+
+import torch
+from torch import Tensor
+
+from edge.bundle import Manifest
+from trainer.recipes import Recipe
+
+
+def augment(
+    inputs: dict[str, Tensor], manifest: Manifest, recipe: Recipe, rng: torch.Generator
+) -> dict[str, Tensor]:
+    """Return (B, T, R, C) inputs with a recipe's variations; device states pass unchanged."""
+    out = dict(inputs)
+    for block in manifest.inputs:
+        values, observed = inputs[block.name], inputs[f"{block.name}_observed"]
+        if recipe.rotate_rad and block.name == "imu":
+            values = _rotate(values, manifest, recipe.rotate_rad, rng)
+        shape = (values.shape[0], 1, 1, values.shape[-1])
+        values = values * (1 + recipe.scale * torch.randn(shape, generator=rng))
+        values = values + recipe.noise * torch.randn(values.shape, generator=rng)
+        observed = observed * _shown(observed, recipe.drop_rows, rng)
+        out[block.name], out[f"{block.name}_observed"] = values * observed, observed
+    return out
+
+
+def _rotate(values: Tensor, manifest: Manifest, spread_rad: float, rng: torch.Generator) -> Tensor:
+    """Return readings as of units strapped on a little turned, one turn a unit and sequence."""
+    block = next(b for b in manifest.inputs if b.name == "imu")
+    mean = torch.tensor(block.mean, dtype=torch.float32)
+    std = torch.tensor(block.std, dtype=torch.float32)
+    raw = values * std + mean
+    parts = list(raw.split(3, dim=-1))  # (B, T, R, 3) each: acc and gyr of each unit
+    places = [c.rpartition(".")[0] for c in block.channels[::3]]
+    turn: dict[str, Tensor] = {}
+    for index, place in enumerate(places):
+        if place not in turn:
+            axis = spread_rad * torch.randn((len(values), 3), generator=rng)
+            zero = torch.zeros(len(values))
+            x, y, z = axis.unbind(1)
+            skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).view(-1, 3, 3)
+            turn[place] = torch.linalg.matrix_exp(skew)  # (B, 3, 3)
+        parts[index] = torch.einsum("bij,btrj->btri", turn[place], parts[index])
+    return (torch.cat(parts, -1) - mean) / std
+
+
+def _shown(observed: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """Return (B, T, 1, 1): 0 over one stretch of 1 to 8 steps in a share of the sequences."""
+    batch, steps = observed.shape[:2]
+    start = torch.randint(0, steps, (batch, 1), generator=rng)
+    length = torch.randint(1, 9, (batch, 1), generator=rng)
+    length = length * (torch.rand((batch, 1), generator=rng) < share)
+    at = torch.arange(steps)[None]
+    return 1 - ((at >= start) & (at < start + length)).float()[..., None, None]

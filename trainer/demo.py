@@ -1,0 +1,179 @@
+"""The whole road on one machine: simulated or recorded shift, broker, board, log, scores.
+
+No torch, no hardware, no broker to install. ``./deploy.sh demo`` runs this.
+"""
+
+import contextlib
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sensor_adapters.publisher import BrokerError, Publisher
+from sensor_adapters.recording import Recording, RecordingError
+from sensor_adapters.recordings import open_recording
+from sensor_adapters.replay import count, messages, site_toml
+from trainer.score import ScoreError, score_log
+
+ROOT = Path(__file__).resolve().parent.parent
+BUNDLES = ("imu", "camera", "iot")
+SITE, NODE, STATION = "demo", "board-1", "pack-1"
+START_S, STOP_S = 30.0, 20.0
+out = Console()
+
+
+class DemoError(Exception):
+    """A process of the demo failed; the text says which and what it said."""
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody uses now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextlib.contextmanager
+def process(name: str, arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process of the demo; end it in order, and by force where that does not help."""
+    with log.open("wb") as file:
+        one = subprocess.Popen([sys.executable, "-m", *arguments], stdout=file, stderr=file)
+        try:
+            yield one
+        finally:
+            one.send_signal(signal.SIGTERM)
+            try:
+                code = one.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                one.kill()
+                code = one.wait()
+    if code not in (0, -signal.SIGTERM):
+        raise DemoError(f"{name} ended with code {code}: {_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace").strip()[-2000:] or "it said nothing"
+
+
+def wait_for_port(port: int, name: str, one: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a process listens."""
+    end_s = time.monotonic() + START_S
+    while time.monotonic() < end_s and one.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise DemoError(f"{name} does not listen on port {port}: {_tail(log)}")
+
+
+def stream(recording: Recording, publisher: Publisher) -> dict[str, Any]:
+    """Publish the recording as fast as the board takes it; return the board's health."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} messages"),
+        TimeElapsedColumn(),
+    )
+    sent = messages(recording, SITE, NODE, STATION, publisher.boot)
+    with Progress(*columns, console=out) as progress:
+        task = progress.add_task("streaming over MQTT", total=count(recording))
+        publisher.publish(sent, speed=0, done=lambda _: progress.advance(task))
+    health = publisher.settle()
+    if health is None:
+        raise DemoError("the board stopped answering")
+    return health
+
+
+def run(recording: Recording, bundles: list[Path], folder: Path) -> dict[str, Any]:
+    """Play a recording through broker and board; return the board's last health."""
+    port, site, db = free_port(), folder / "site.toml", folder / "solosense.db"
+    broker = f"127.0.0.1:{port}"
+    names = [str(b.resolve()) for b in bundles]
+    site.write_text(site_toml(recording, names, broker, db.name, SITE, NODE, STATION))
+    broker_log, edge_log = folder / "broker.log", folder / "edge.log"
+    with process("the broker", ["edge.embedded_broker", str(port)], broker_log) as one:
+        wait_for_port(port, "the broker", one, broker_log)
+        with process("the board", ["edge", "run", str(site)], edge_log) as board:
+            with Publisher(broker, SITE, NODE) as publisher:
+                if not publisher.wait_for_board(START_S, lambda: board.poll() is None):
+                    raise DemoError(f"the board does not answer: {_tail(edge_log)}")
+                return stream(recording, publisher)
+
+
+def report(recording: Recording, db: Path, health: dict[str, Any], wall_s: float) -> None:
+    """Print what was logged, how well, and how to ask for more."""
+    start_us, end_us = recording.span_us()
+    span_s = (end_us - start_us) / 1e6
+    out.print(
+        f"\n{span_s / 60:.1f} minutes of {recording.name} in {wall_s:.1f} s"
+        f" ({span_s / wall_s:.0f} times real speed)"
+    )
+    lost = sum(d["lost"] for d in health["devices"].values())
+    late = sum(d["late"] for d in health["devices"].values())
+    out.print(
+        f"messages in {health['messages']}, refused {health['refused']}, lost {lost}, late"
+        f" readings {late}; arrival to durable: median {health['durable_ms']['p50']} ms,"
+        f" 99 % within {health['durable_ms']['p99']} ms"
+    )
+    table = Table("sensor alone", "level", "macro-F1", "accuracy", "F1@50", "edit", "segments")
+    for row in score_log(db, recording):
+        figures = [f"{row[name]:.3f}" for name in ("macro_f1", "accuracy")]
+        figures += [f"{row[name]:.1f}" for name in ("f1_50", "edit")]
+        table.add_row(str(row["bundle"]), str(row["level"]), *figures, str(row["segments"]))
+    out.print(table)
+    _last_segments(db)
+    out.print(f"\nthe log: {db}")
+    out.print("ask it:", highlight=False)
+    query = "SELECT label, count, mean_s FROM operation_durations WHERE bundle = 'imu'"
+    out.print(f'  sqlite3 -box {db} "{query}"', highlight=False, soft_wrap=True)
+
+
+def _last_segments(db: Path) -> None:
+    """Print the ten newest segments."""
+    table = Table("start (UTC)", "sensor", "level", "label", "s", "confidence", "state")
+    with contextlib.closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as reader:
+        rows = reader.execute(
+            "SELECT start_utc, bundle, level, label, round(duration_s, 1), round(confidence, 2),"
+            " state FROM segments_readable ORDER BY start_us DESC, bundle LIMIT 10"
+        ).fetchall()
+    for row in reversed(rows):
+        table.add_row(*map(str, row))
+    out.print("the last ten segments:")
+    out.print(table)
+
+
+def main(
+    recording: Annotated[
+        str, typer.Option(help="Instead of the simulation: an OpenPack session or SPHERE folder.")
+    ] = "virtual:seed=7",
+    bundle: Annotated[
+        list[Path] | None, typer.Option(help="Bundle folder; repeat for several.")
+    ] = None,
+    folder: Annotated[Path, typer.Option("--out", help="Where the log goes.")] = Path("demo-run"),
+) -> None:
+    """Stream a shift through broker, board and log, and show what was logged."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        out.print(f"opening {recording} …", highlight=False)
+        one = open_recording(recording)
+        start_s = time.monotonic()
+        health = run(one, bundle or [ROOT / "bundles" / name for name in BUNDLES], folder)
+        report(one, folder / "solosense.db", health, time.monotonic() - start_s)
+    except (RecordingError, BrokerError, DemoError, ScoreError, OSError) as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,232 @@
+"""From a trained student to files a board runs, and the proof that they answer alike.
+
+Both files take and give the tensors of `StudentConfig`, in its order, at any batch size, by
+these names; only the state that comes out is called `state_out`, since ONNX wants every name
+once. TFLite bears the names on its tensors and in its signature alike.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from trainer.quantize import ExportError, free_batch, onnx_static, quiet, tflite_dynamic
+from trainer.student import Student, StudentConfig, StudentStep
+
+__all__ = [
+    "STATE_OUT",
+    "TOLERANCES",
+    "Agreement",
+    "ExportError",
+    "Tolerance",
+    "check",
+    "compare",
+    "reference",
+    "to_onnx",
+    "to_tflite",
+]
+
+Arrays = dict[str, npt.NDArray[np.float32]]
+
+STATE_OUT = "state_out"
+"""File name of the state that comes out."""
+
+OPSET = 17
+"""ONNX operator set; ONNX Runtime reads it since 1.12, TensorRT since 8.6."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far an export's probabilities may stray from PyTorch's."""
+
+    largest: float
+    """Largest absolute difference of one probability."""
+    mean: float
+    """Mean absolute difference of all probabilities."""
+    same_label: float
+    """Least share of steps and levels with the same most probable label."""
+
+
+TOLERANCES = {
+    "float32": Tolerance(largest=1e-4, mean=1e-5, same_label=0.99),
+    "int8-dynamic": Tolerance(largest=0.1, mean=0.01, same_label=0.97),
+    "int8-static": Tolerance(largest=0.15, mean=0.015, same_label=0.95),
+}
+"""By quantisation scheme, as the manifest names it."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How near an export's answers came to PyTorch's over a reference."""
+
+    largest: float
+    """Largest absolute difference of one probability, the boundary's included."""
+    mean: float
+    """Mean absolute difference of all probabilities."""
+    same_label: float
+    """Share of steps and levels with the same most probable label."""
+
+
+def file_outputs(config: StudentConfig) -> tuple[str, ...]:
+    """Return the names of the outputs in the exported files, in order."""
+    return (*config.output_names[:-1], STATE_OUT)
+
+
+def to_tflite(student: Student, path: Path, *, quantized: bool = True) -> str:
+    """Write the student as TFLite and return its scheme, `int8-dynamic` or `float32`.
+
+    Raises:
+        ExportError: the converter failed, or the graph can not be freed of its batch size.
+    """
+    import litert_torch
+
+    config = student.config
+    with quiet(f"{path.name}: LiteRT conversion"):
+        converted = litert_torch.convert(StudentStep(student), _one_of_each(config))
+        with tempfile.TemporaryDirectory() as folder:
+            draft = Path(folder) / "draft.tflite"
+            converted.export(str(draft))
+            model = draft.read_bytes()
+        model = free_batch(model, config.input_names, file_outputs(config))
+        if quantized:
+            model = tflite_dynamic(model)
+    path.write_bytes(model)
+    return "int8-dynamic" if quantized else "float32"
+
+
+def to_onnx(
+    student: Student, path: Path, calibration: Mapping[str, npt.NDArray[np.float32]] | None
+) -> str:
+    """Write the student as ONNX and return its scheme, `int8-static` or `float32`.
+
+    Args:
+        student: the trained student.
+        path: the file to write.
+        calibration: (B, T, ...) standardised inputs as in training, a few hundred steps in all;
+            they set the ranges of the activations. None leaves the model in float.
+
+    Raises:
+        ExportError: the converter failed.
+    """
+    config = student.config
+    names = config.input_names, file_outputs(config)
+    with quiet(f"{path.name}: ONNX conversion"), tempfile.TemporaryDirectory() as folder:
+        draft = path if calibration is None else Path(folder) / "draft.onnx"
+        torch.onnx.export(
+            StudentStep(student),
+            _one_of_each(config),
+            str(draft),
+            dynamo=False,  # needs onnx alone
+            opset_version=OPSET,
+            input_names=list(names[0]),
+            output_names=list(names[1]),
+            dynamic_axes={name: {0: "batch"} for side in names for name in side},
+        )
+        if calibration is not None:
+            onnx_static(draft, path, [step for step, _ in _rolled(student, calibration)])
+    return "float32" if calibration is None else "int8-static"
+
+
+def reference(student: Student, inputs: Mapping[str, npt.NDArray[np.float32]]) -> Arrays:
+    """Return one station's steps and what PyTorch answers, for `reference.npz`.
+
+    Args:
+        student: the trained student.
+        inputs: (T, ...) standardised steps in order, by tensor name, without `state`.
+
+    Returns:
+        `in.<tensor>` and `out.<tensor>`, (T, ...); `in.state` is zeros at the first step and
+        then the step before's `out.state`.
+    """
+    station = {name: np.asarray(x, np.float32)[None] for name, x in inputs.items()}
+    rolled = _rolled(student, station)
+    return {
+        f"{side}.{name}": np.concatenate([step[which][name] for step in rolled])
+        for which, side in enumerate(("in", "out"))
+        for name in rolled[0][which]
+    }
+
+
+def compare(
+    infer: Callable[[Arrays], Arrays], expected: Mapping[str, npt.NDArray[np.float32]]
+) -> Agreement:
+    """Replay a reference, the engine's own state carried, and return how near it came.
+
+    Args:
+        infer: takes and gives tensors (1, ...) by name, `state` in and out.
+        expected: as `reference` returns it.
+    """
+    inputs = {n.removeprefix("in."): x for n, x in expected.items() if n.startswith("in.")}
+    outputs = {n.removeprefix("out."): x for n, x in expected.items() if n.startswith("out.")}
+    state = inputs.pop("state")[:1]
+    outputs.pop("state")
+    answers: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in outputs}
+    for step in range(len(next(iter(outputs.values())))):
+        answer = infer({**{name: x[step : step + 1] for name, x in inputs.items()}, "state": state})
+        state = answer["state"]
+        for name in outputs:
+            answers[name].append(answer[name])
+    found = {name: np.concatenate(parts) for name, parts in answers.items()}
+    off = np.concatenate([np.abs(found[n] - outputs[n]).ravel() for n in outputs])
+    same = [found[n].argmax(1) == outputs[n].argmax(1) for n in outputs if n != "boundary"]
+    return Agreement(float(off.max()), float(off.mean()), float(np.mean(same)))
+
+
+def check(
+    infer: Callable[[Arrays], Arrays],
+    expected: Mapping[str, npt.NDArray[np.float32]],
+    tolerance: Tolerance,
+    what: str,
+) -> Agreement:
+    """Return how near an engine comes to a reference, as `compare`, or refuse it.
+
+    Raises:
+        ExportError: further off than the tolerance, or not a number.
+    """
+    found = compare(infer, expected)
+    bounds = (
+        (found.largest <= tolerance.largest, "largest difference", "at most"),
+        (found.mean <= tolerance.mean, "mean difference", "at most"),
+        (found.same_label >= tolerance.same_label, "share of same labels", "at least"),
+    )
+    values = zip(vars(found).values(), vars(tolerance).values(), strict=True)
+    for (kept, name, side), (is_, bound) in zip(bounds, values, strict=True):
+        if not kept:
+            raise ExportError(f"{what}: {name} is {is_:.4g}, expected {side} {bound:.4g}")
+    return found
+
+
+def _one_of_each(config: StudentConfig) -> tuple[torch.Tensor, ...]:
+    """Return example tensors of one station's step."""
+    return tuple(torch.zeros(1, *shape) for shape in config.input_shapes.values())
+
+
+def _rolled(
+    student: Student, inputs: Mapping[str, npt.NDArray[np.float32]]
+) -> list[tuple[Arrays, Arrays]]:
+    """Return (inputs, outputs) of every step of (B, T, ...) inputs, the state carried."""
+    step, config = StudentStep(student), student.config
+    series = [inputs[name] for name in config.input_names[:-1]]
+    state = torch.zeros(len(series[0]), config.state_size)
+    rolled = []
+    with torch.no_grad():
+        for index in range(series[0].shape[1]):
+            given = [torch.as_tensor(x[:, index], dtype=torch.float32) for x in series]
+            answers = step(*given, state)
+            rolled.append(
+                (
+                    {
+                        n: x.numpy()
+                        for n, x in zip(config.input_names, (*given, state), strict=True)
+                    },
+                    {n: x.numpy() for n, x in zip(config.output_names, answers, strict=True)},
+                )
+            )
+            state = answers[-1]
+    return rolled

@@ -1,0 +1,228 @@
+"""The training loop: crops of recordings, one causal student, the best epoch on validation."""
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional
+
+from edge.bundle import Arrays, Level, Manifest
+from trainer import datasets
+from trainer.augment import augment
+from trainer.datasets import Examples
+from trainer.metrics import macro_f1
+from trainer.recipes import Recipe
+from trainer.student import Answers, Student, StudentConfig
+
+WEIGHTS, DRAFT, HISTORY = "weights.safetensors", "draft.json", "history.json"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained student and the manifest that says how to feed it (no decoders, no files)."""
+
+    student: Student
+    manifest: Manifest
+    best_epoch: int
+    validation_f1: float
+    """Per-second macro-F1 of the first level's arg-max on the validation recordings."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Both parts that training may see, cut and standardised."""
+
+    manifest: Manifest
+    train: list[Examples]
+    validation: list[Examples]
+
+
+def prepare(recipe: Recipe, folder: Path | None) -> Data:
+    """Return a recipe's training and validation recordings as arrays.
+
+    Raises:
+        RecordingError: one is missing or does not fit the recipe.
+    """
+    train = datasets.load(recipe, folder, recipe.split.train)
+    validation = datasets.load(recipe, folder, recipe.split.validation)
+    draft = datasets.unscaled(recipe, datasets.levels_of(recipe, train), train)
+    manifest = datasets.standardised(draft, [datasets.examples(r, draft) for r in train])
+    return Data(
+        manifest,
+        [datasets.examples(r, manifest) for r in train],
+        [datasets.examples(r, manifest) for r in validation],
+    )
+
+
+def student_config(recipe: Recipe, manifest: Manifest) -> StudentConfig:
+    """Return the student that reads what a manifest says."""
+    return StudentConfig(
+        inputs=tuple(
+            (b.name, b.rate_hz * manifest.step_us // 1_000_000, len(b.channels))
+            for b in manifest.inputs
+        ),
+        levels=tuple((level.name, len(level.labels)) for level in manifest.levels),
+        devices=len(manifest.devices),
+        width=recipe.width,
+        hidden=recipe.hidden,
+        layers=recipe.layers,
+        dropout=recipe.dropout,
+    )
+
+
+def _batch(
+    parts: list[Examples], recipe: Recipe, rng: np.random.Generator
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return random crops: inputs (B, T, …) and targets (B, T, K), padded with unscored zeros."""
+    weights = np.array([len(e) for e in parts], np.float64)
+    picks = rng.choice(len(parts), recipe.batch, p=weights / weights.sum())
+    inputs: dict[str, list[np.ndarray]] = {}
+    targets: dict[str, list[np.ndarray]] = {}
+    for pick in picks:
+        one = parts[pick]
+        start = int(rng.integers(0, max(len(one) - recipe.crop_steps, 0) + 1))
+        for store, arrays in ((inputs, one.tensors), (targets, one.target)):
+            for name, array in arrays.items():
+                crop = array[start : start + recipe.crop_steps]
+                short = recipe.crop_steps - len(crop)
+                pad = [(0, short)] + [(0, 0)] * (crop.ndim - 1)
+                store.setdefault(name, []).append(np.pad(crop, pad) if short else crop)
+    return (
+        {name: torch.from_numpy(np.stack(rows)) for name, rows in inputs.items()},
+        {name: torch.from_numpy(np.stack(rows)) for name, rows in targets.items()},
+    )
+
+
+def _class_weights(parts: list[Examples], level: Level, power: float) -> Tensor:
+    """Return (K,) loss weights: label share to minus ``power``, mean 1 over the labels seen."""
+    share = np.sum([e.target[level.name].sum(0, dtype=np.float64) for e in parts], axis=0)
+    weight = np.where(share > 0, np.maximum(share, 1.0) ** -power, 0.0)
+    return torch.tensor(weight * (share > 0).sum() / weight.sum(), dtype=torch.float32)
+
+
+def loss(
+    answers: Answers, targets: dict[str, Tensor], weights: dict[str, Tensor], recipe: Recipe
+) -> Tensor:
+    """Return soft cross entropy per level, and binary cross entropy of the boundary.
+
+    A boundary is a scored step whose most likely label is not that of the step before.
+    """
+    total = torch.zeros(())
+    for index, (name, logits) in enumerate(answers.logits.items()):
+        target = targets[name][:, recipe.warm_steps :]  # (B, T, K)
+        logits = logits[:, recipe.warm_steps :]
+        weighted = target * weights[name]
+        entropy = -(weighted * functional.log_softmax(logits, -1)).sum(-1)
+        scale = recipe.action_weight if index else 1.0
+        total = total + scale * entropy.sum() / weighted.sum().clamp(min=1)
+    first = targets[next(iter(answers.logits))]
+    scored = first.sum(-1) > 0
+    label = first.argmax(-1)
+    begins = (label[:, 1:] != label[:, :-1]).float()
+    both = (scored[:, 1:] & scored[:, :-1]).float()
+    entropy = functional.binary_cross_entropy_with_logits(
+        answers.boundary[:, 1:], begins, reduction="none"
+    )
+    return total + recipe.boundary_weight * (entropy * both).sum() / both.sum().clamp(min=1)
+
+
+def probabilities(student: Student, tensors: Arrays) -> Arrays:
+    """Return (T, K) by level for one whole recording, the state carried from its first step."""
+    student.eval()
+    with torch.no_grad():
+        answers = student({n: torch.from_numpy(a)[None] for n, a in tensors.items()})
+    return {name: logits[0].softmax(-1).numpy() for name, logits in answers.logits.items()}
+
+
+def validation_f1(student: Student, parts: list[Examples], level: Level) -> float:
+    """Return the per-second macro-F1 of one level's arg-max over recordings."""
+    true, found = [], []
+    for one in parts:
+        target = one.target[level.name]
+        scored = target.sum(1) > 0
+        true.append(target[scored].argmax(1))
+        found.append(probabilities(student, one.tensors)[level.name][scored].argmax(1))
+    return macro_f1(np.concatenate(true), np.concatenate(found), level.labels).macro
+
+
+def fit(
+    recipe: Recipe,
+    data: Data,
+    seed: int,
+    say: Callable[[str], None] = lambda _: None,
+    device: str = "cpu",
+) -> Fitted:
+    """Return a trained student, its best epoch chosen on the validation recordings."""
+    torch.manual_seed(seed)
+    rng, torch_rng = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    student = Student(student_config(recipe, data.manifest)).to(device)
+    optimizer = torch.optim.AdamW(
+        student.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    steps = max(sum(len(e) for e in data.train) // (recipe.batch * recipe.crop_steps), 8)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.1
+    )
+    weights = {
+        level.name: _class_weights(data.train, level, recipe.class_weight_power).to(device)
+        for level in data.manifest.levels
+    }
+    best, best_f1, best_epoch = copy.deepcopy(student.state_dict()), -1.0, 0
+    start_s = time.monotonic()
+    for epoch in range(1, recipe.epochs + 1):
+        student.train()
+        mean_loss = 0.0
+        for _ in range(steps):
+            inputs, targets = _batch(data.train, recipe, rng)
+            inputs = augment(inputs, data.manifest, recipe, torch_rng)
+            answers = student({n: x.to(device) for n, x in inputs.items()})
+            value = loss(answers, {n: x.to(device) for n, x in targets.items()}, weights, recipe)
+            optimizer.zero_grad()
+            value.backward()
+            torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            mean_loss += value.item() / steps
+        f1 = validation_f1(student.cpu(), data.validation, data.manifest.levels[0])
+        student.to(device)
+        if f1 > best_f1:
+            best, best_f1, best_epoch = copy.deepcopy(student.state_dict()), f1, epoch
+        left_s = (time.monotonic() - start_s) / epoch * (recipe.epochs - epoch)
+        say(
+            f"epoch {epoch}/{recipe.epochs} loss {mean_loss:.3f} validation F1 {f1:.3f}"
+            f" (best {best_f1:.3f} at {best_epoch}), {left_s:.0f} s left"
+        )
+    student.load_state_dict(best)
+    return Fitted(student.cpu().eval(), data.manifest, best_epoch, best_f1)
+
+
+def save(fitted: Fitted, recipe: Recipe, seed: int, folder: Path) -> None:
+    """Write weights, manifest draft and history to ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(fitted.student.state_dict(), folder / WEIGHTS)
+    (folder / DRAFT).write_bytes(msgspec.json.format(msgspec.json.encode(fitted.manifest)))
+    history = {
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "best_epoch": fitted.best_epoch,
+        "validation_f1": round(fitted.validation_f1, 5),
+        "parameters": fitted.student.parameter_count,
+    }
+    encoded = msgspec.json.encode(history, enc_hook=str)
+    (folder / HISTORY).write_bytes(msgspec.json.format(encoded))
+
+
+def load(folder: Path, recipe: Recipe) -> Fitted:
+    """Return what ``save`` wrote."""
+    manifest = msgspec.json.decode((folder / DRAFT).read_bytes(), type=Manifest)
+    history = msgspec.json.decode((folder / HISTORY).read_bytes())
+    student = Student(student_config(recipe, manifest))
+    student.load_state_dict(load_file(folder / WEIGHTS))
+    return Fitted(student.eval(), manifest, history["best_epoch"], history["validation_f1"])

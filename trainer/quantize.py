@@ -1,0 +1,163 @@
+"""Make exported models small and free of their batch size: int8 by the runtimes' own tools.
+
+LiteRT: int8 weights, activations quantised as they come, row by row, so that a station's answer
+does not depend on the stations it shares a call with. ONNX: int8 weights a channel, activations
+with fixed ranges from a calibration; its dynamic form takes one range for the whole batch and
+would break that promise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Arrays = Mapping[str, npt.NDArray[np.float32]]
+
+SAYS_AT_MOST = 2000
+"""Characters of a failed converter's output that are passed on."""
+
+
+class ExportError(Exception):
+    """A student can not be exported, or its export answers differently."""
+
+
+@contextlib.contextmanager
+def quiet(what: str) -> Iterator[None]:
+    """Keep the converters' talk off the terminal; a failure carries its last lines.
+
+    They write from C++ and from Python, so the process's own stdout and stderr are turned away.
+
+    Raises:
+        ExportError: whatever went wrong inside, with what the converter said.
+    """
+    with tempfile.TemporaryFile("w+", errors="replace") as said, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        kept = os.dup(1), os.dup(2)
+        level = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        try:
+            os.dup2(said.fileno(), 1)
+            os.dup2(said.fileno(), 2)
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+                yield
+        except Exception as error:
+            said.flush()
+            said.seek(0)
+            tail = said.read()[-SAYS_AT_MOST:]
+            raise ExportError(f"{what}: {type(error).__name__}: {error}\n{tail}") from error
+        finally:
+            logging.disable(level)
+            for stream, number in zip(kept, (1, 2), strict=True):
+                os.dup2(stream, number)
+                os.close(stream)
+
+
+def free_batch(model: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    """Return a TFLite model whose batch can be resized and whose tensors bear their names.
+
+    Conversion happens at batch 1 and writes that 1 into the target of every RESHAPE; there it
+    becomes -1, "whatever is left". Inputs and outputs are named in the model's order, both as
+    tensors and in its one signature.
+
+    Raises:
+        ExportError: a RESHAPE that does not keep the batch in front, or an operation known to
+            hold the batch fast (SLICE, STRIDED_SLICE, SPLIT).
+    """
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    tree = schema.ModelT.InitFromPackedBuf(model, 0)
+    (graph,) = tree.subgraphs
+    (signature,) = tree.signatureDefs
+    kinds = schema.BuiltinOperator
+    fixed = {
+        getattr(kinds, name): name for name in ("SLICE", "STRIDED_SLICE", "SPLIT", "BROADCAST_TO")
+    }
+    for operation in graph.operators:
+        code = tree.operatorCodes[operation.opcodeIndex]
+        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+        if kind in fixed:
+            raise ExportError(f"tflite: found {fixed[kind]}, expected none: it fixes the batch")
+        if kind == kinds.RESHAPE:
+            _free_reshape(tree, graph, operation)
+    for names, ports, entries in (
+        (inputs, graph.inputs, signature.inputs),
+        (outputs, graph.outputs, signature.outputs),
+    ):
+        keys = {entry.tensorIndex: entry for entry in entries}
+        for name, index in zip(names, ports, strict=True):
+            graph.tensors[index].name = keys[index].name = name.encode()
+    builder = flatbuffers.Builder(len(model))
+    builder.Finish(tree.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _free_reshape(tree: Any, graph: Any, operation: Any) -> None:
+    """Turn the leading 1 of a RESHAPE's target into -1."""
+    source, target = (graph.tensors[index] for index in operation.inputs)
+    buffer = tree.buffers[target.buffer]
+    shape = np.frombuffer(bytes(buffer.data), np.int32).copy()
+    if shape[0] != 1 or source.shape[0] != 1 or (shape < 0).any():
+        raise ExportError(
+            f"tflite: RESHAPE from {list(source.shape)} to {list(shape)}, expected the batch of 1"
+            " in front of both"
+        )
+    shape[0] = -1
+    buffer.data = np.frombuffer(shape.tobytes(), np.uint8)
+    if operation.builtinOptions is not None:
+        operation.builtinOptions.newShape = shape
+
+
+def tflite_dynamic(model: bytes) -> bytes:
+    """Return the model with int8 weights; activations stay float between operations."""
+    from ai_edge_quantizer import quantizer, recipe
+
+    work = quantizer.Quantizer(model)
+    work.load_quantization_recipe(recipe.dynamic_wi8_afp32())
+    return bytes(work.quantize().quantized_model)
+
+
+def onnx_static(source: Path, target: Path, calibration: Sequence[Arrays]) -> None:
+    """Write the ONNX model with int8 weights (a scale a channel) and 8-bit activations.
+
+    Args:
+        source: the float model.
+        target: the file to write.
+        calibration: tensors of single steps by input name, `state` among them; their least and
+            largest activations become the ranges.
+    """
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self) -> None:
+            self.steps = iter(calibration)
+
+        def get_next(self) -> dict[str, Any] | None:
+            step = next(self.steps, None)
+            return None if step is None else dict(step)
+
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = Path(folder) / "prepared.onnx"
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            prepared,
+            target,
+            Reader(),
+            op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+            per_channel=True,
+            weight_type=quantization.QuantType.QInt8,
+            activation_type=quantization.QuantType.QUInt8,
+        )

@@ -1,0 +1,248 @@
+"""The student: a small causal network a board can run, one step at a time, its state carried.
+
+Two forms share their weights. `Student` reads whole recordings, for training; `StudentStep`
+reads one step of many stations and is what `trainer.export` writes. Per input, two strided
+convolutions run over the rows of a step and are pooled by mean and maximum; device states join
+by one linear layer; a GRU carries what came before; each label level has a softmax, and one
+sigmoid says whether a segment begins at this step.
+
+Legend: B batch (stations), T steps, R rows of a step, C channels, E devices, S state size,
+D features of a step, H hidden size, K labels of a level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+KERNEL = 5
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """What a student reads, what it names, and how large it is."""
+
+    inputs: tuple[tuple[str, int, int], ...]
+    """(name, rows R, channels C) of each input, in the order of the bundle's manifest."""
+
+    levels: tuple[tuple[str, int], ...]
+    """(name, labels K) of each label level, coarsest first."""
+
+    devices: int = 0
+    """Number of devices E whose use is read; 0 leaves the device branch out."""
+
+    width: int = 64
+    """Channels of an input's convolutions and of the device branch."""
+
+    hidden: int = 96
+    """Units H of a GRU layer."""
+
+    layers: int = 1
+    """GRU layers."""
+
+    dropout: float = 0.1
+    """Share of fused and recurrent features dropped in training."""
+
+    def __post_init__(self) -> None:
+        if not self.inputs and not self.devices:
+            raise ValueError("student: found no inputs and no devices, expected at least one")
+        if not self.levels:
+            raise ValueError("student: found no label levels, expected at least one")
+        named = [name for name, _, _ in self.inputs]
+        taken = [f"{name}_observed" for name in named] + ["in_use", "in_use_observed", "state"]
+        names = [*named, *taken, *self.output_names[:-1]]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"student: tensor names must differ, found {twice} twice")
+
+    @property
+    def state_size(self) -> int:
+        """Floats S one station carries from step to step."""
+        return self.layers * self.hidden
+
+    @property
+    def input_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every tensor of one station and step, in order, `state` last."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, rows, channels in self.inputs:
+            shapes[name] = shapes[f"{name}_observed"] = (rows, channels)
+        if self.devices:
+            shapes["in_use"] = shapes["in_use_observed"] = (self.devices,)
+        return {**shapes, "state": (self.state_size,)}
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the tensors read at each step, in order, `state` last."""
+        return tuple(self.input_shapes)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the tensors answered at each step, in order, `state` last."""
+        return (*(f"p_{level}" for level, _ in self.levels), "boundary", "state")
+
+
+class Answers(NamedTuple):
+    """What the student says of whole recordings, before softmax and sigmoid."""
+
+    logits: dict[str, Tensor]
+    """(B, T, K) by label level."""
+
+    boundary: Tensor
+    """(B, T) logits: does a segment begin at this step?"""
+
+    state: Tensor
+    """(B, S) after the last step, to read on from."""
+
+
+class RowEncoder(nn.Module):
+    """What happened in one step, from its rows: (N, R, C) twice -> (N, 2 * width)."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.near = nn.Conv1d(2 * channels, width, KERNEL, stride=2, padding=KERNEL // 2)
+        self.far = nn.Conv1d(width, width, KERNEL, stride=2, padding=KERNEL // 2)
+
+    def forward(self, values: Tensor, observed: Tensor) -> Tensor:
+        """Return the pooled features; what was not observed counts as 0 whatever it holds."""
+        rows = torch.cat([values * observed, observed], -1).transpose(1, 2)  # (N, 2C, R)
+        rows = functional.relu(self.far(functional.relu(self.near(rows))))
+        return torch.cat([rows.mean(2), rows.amax(2)], -1)
+
+
+class Student(nn.Module):
+    """The training form: whole recordings in, logits of every step out."""
+
+    def __init__(self, config: StudentConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoders = nn.ModuleDict(
+            {name: RowEncoder(channels, config.width) for name, _, channels in config.inputs}
+        )
+        self.devices = nn.Linear(2 * config.devices, config.width) if config.devices else None
+        features = 2 * config.width * len(config.inputs) + config.width * bool(config.devices)
+        self.fuse = nn.Linear(features, config.hidden)
+        self.drop = nn.Dropout(config.dropout)
+        self.gru = nn.GRU(
+            config.hidden,
+            config.hidden,
+            config.layers,
+            batch_first=True,
+            dropout=config.dropout if config.layers > 1 else 0.0,
+        )
+        self.heads = nn.ModuleDict(
+            {f"p_{level}": nn.Linear(config.hidden, labels) for level, labels in config.levels}
+        )
+        self.boundary = nn.Linear(config.hidden, 1)
+
+    @property
+    def parameter_count(self) -> int:
+        """Weights in all; as int8 about as many bytes."""
+        return sum(weight.numel() for weight in self.parameters())
+
+    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return (N, H): each step by itself, all inputs fused; leading axis N steps."""
+        parts = [
+            encoder(inputs[name], inputs[f"{name}_observed"])
+            for name, encoder in self.encoders.items()
+        ]
+        if self.devices is not None:
+            seen = inputs["in_use_observed"]
+            states = torch.cat([inputs["in_use"] * seen, seen], -1)
+            parts.append(functional.relu(self.devices(states)))
+        return functional.relu(self.fuse(torch.cat(parts, -1)))
+
+    def forward(self, inputs: Mapping[str, Tensor], state: Tensor | None = None) -> Answers:
+        """Return the logits of every step.
+
+        Args:
+            inputs: (B, T, R, C) by input name and `<name>_observed`, (B, T, E) for `in_use`
+                and `in_use_observed`; float, observed as 0 or 1.
+            state: (B, S) to read on from; none starts afresh, from zeros.
+        """
+        steps = {name: inputs[name] for name in self.config.input_names[:-1]}
+        batch, length = next(iter(steps.values())).shape[:2]
+        fused = self.features({name: x.flatten(0, 1) for name, x in steps.items()})
+        fused = self.drop(fused).unflatten(0, (batch, length))  # (B, T, H)
+        layers = None
+        if state is not None:
+            layers = state.unflatten(1, (self.config.layers, -1)).transpose(0, 1).contiguous()
+        hidden, last = self.gru(fused, layers)
+        hidden = self.drop(hidden)
+        return Answers(
+            {level: self.heads[f"p_{level}"](hidden) for level, _ in self.config.levels},
+            self.boundary(hidden).squeeze(-1),
+            last.transpose(0, 1).flatten(1),
+        )
+
+
+class GruCell(nn.Module):
+    """One GRU layer for one step, each gate a linear layer of its own so that int8 scales fit."""
+
+    reset_ih: nn.Linear
+    reset_hh: nn.Linear
+    keep_ih: nn.Linear
+    keep_hh: nn.Linear
+    new_ih: nn.Linear
+    new_hh: nn.Linear
+
+    def __init__(self, gru: nn.GRU, layer: int) -> None:
+        super().__init__()
+        for side in ("ih", "hh"):
+            weights = getattr(gru, f"weight_{side}_l{layer}").detach().chunk(3)
+            biases = getattr(gru, f"bias_{side}_l{layer}").detach().chunk(3)
+            for gate, weight, bias in zip(("reset", "keep", "new"), weights, biases, strict=True):
+                linear = nn.Linear(weight.shape[1], weight.shape[0])
+                linear.weight, linear.bias = nn.Parameter(weight), nn.Parameter(bias)
+                self.add_module(f"{gate}_{side}", linear)
+
+    def forward(self, x: Tensor, h: Tensor) -> Tensor:
+        """Return the next hidden state (B, H) from the features and the one before, (B, H)."""
+        reset = torch.sigmoid(self.reset_ih(x) + self.reset_hh(h))
+        keep = torch.sigmoid(self.keep_ih(x) + self.keep_hh(h))
+        new = torch.tanh(self.new_ih(x) + reset * self.new_hh(h))
+        return new + keep * (h - new)
+
+
+class StudentStep(nn.Module):
+    """The form a board runs: one step of B stations, probabilities out, state in and out.
+
+    Its weights are the student's own, seen through other modules; it is always in eval mode.
+    """
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        self.config = student.config
+        self.student = student
+        self.cells = nn.ModuleList(
+            GruCell(student.gru, layer) for layer in range(student.config.layers)
+        )
+        picks = torch.eye(student.config.layers).unsqueeze(-1)
+        for layer, pick in enumerate(picks):
+            self.register_buffer(f"pick_{layer}", pick.clone(), persistent=False)
+        self.train(False)
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Return `config.output_names` for `config.input_names`, both in order."""
+        inputs = dict(zip(self.config.input_names, tensors, strict=True))
+        x = self.student.features(inputs)
+        states = []
+        for cell, h in zip(self.cells, self._layers(inputs["state"]), strict=True):
+            x = cell(x, h)
+            states.append(x)
+        labels = [
+            torch.softmax(self.student.heads[name](x), -1) for name in self.config.output_names[:-2]
+        ]
+        boundary = torch.sigmoid(self.student.boundary(x))
+        return (*labels, boundary, torch.cat(states, -1))
+
+    def _layers(self, state: Tensor) -> list[Tensor]:
+        """Return (B, H) of each layer, exactly; LiteRT's SLICE would fix the batch at 1."""
+        if len(self.cells) == 1:
+            return [state]
+        stacked = state.unflatten(1, (len(self.cells), -1))  # (B, layers, H)
+        picks = (self.get_buffer(f"pick_{layer}") for layer in range(len(self.cells)))
+        return [(stacked * pick).sum(1) for pick in picks]
