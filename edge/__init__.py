@@ -1,1 +1,1 @@
-"""edge"""
+"""The board: MQTT in, quantised models, segments out to SQLite."""

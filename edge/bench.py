@@ -6,7 +6,6 @@ machine bends the figures little; the ratios are what to compare.
 """
 
 import contextlib
-import resource
 import shutil
 import signal
 import socket
@@ -26,14 +25,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge import bundle as bundles
 from edge.bundle import Bundle
-from edge.config import Broker, DeviceConfig, SiteConfig
-from edge.config import Station as StationConfig
+from edge.config import Broker, DeviceConfig, SiteConfig, Station as StationConfig
 from edge.engine import open_engine
 from edge.inbox import Inbox
 from edge.pipeline import Model, Pipeline
 from edge.records import SegmentRecord
 from edge.segments import Segment
-from edge.service import now_us
 from edge.sqlite_log import SqliteLog
 from sensor_adapters.publisher import Publisher
 from sensor_adapters.recordings import open_recording

@@ -117,6 +117,8 @@ class Manifest(_Strict, frozen=True, kw_only=True):
     """The model's inputs, in order, ``state`` last."""
     tensor_outputs: tuple[str, ...]
     """The model's outputs, in order, ``state`` last."""
+    delay_steps: int
+    """The model's answer at a step speaks of the step this many earlier: it waits, to see more."""
     reset_after_us: int
     """Nothing observed for this long: the state starts anew and open segments end."""
     quantization: dict[str, Quantization]

@@ -83,7 +83,7 @@ def _by_name(details: list[dict[str, Any]], names: tuple[str, ...]) -> dict[str,
     Raises:
         BundleError: the model's tensors are not those of the manifest.
     """
-    found = {str(detail["name"]).removesuffix("_out"): detail for detail in details}
+    found = {"state" if d["name"] == STATE_OUT else str(d["name"]): d for d in details}
     if found.keys() != set(names):
         raise BundleError(
             f"model has tensors {', '.join(sorted(found))}, expected {', '.join(sorted(names))}"

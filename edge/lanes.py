@@ -72,6 +72,7 @@ class Lane:
         self._next: int | None = None  # step to be cut; None: waits for the next reading
         self._floor = np.iinfo(np.int64).min  # readings before this time were dealt with
         self._silent: list[Step] = []  # at most reset_after_us of them
+        self._asked: deque[Step] = deque()  # inferred, not yet answered for: delay_steps of them
         self._queue: deque[Step | Gap] = deque()  # at most MOST_STEPS and one silence
         self._gap_start_us: int | None = None
 
@@ -118,7 +119,7 @@ class Lane:
             self._silent.append(step)
             if len(self._silent) * step_us > self.manifest.reset_after_us:
                 start_us = self._silent[0].index * step_us
-                self._silent.clear()
+                self.drain()
                 self._floor, self._next = (index + 1) * step_us, None
                 if self._gap_start_us is None:
                     self._gap_start_us = start_us
@@ -150,10 +151,14 @@ class Lane:
 
     def accept(self, outputs: Arrays) -> list[Change]:
         """Take the model's answer to ``step``: (K,) a level and (S,) state."""
-        step = self._queue.popleft()
-        assert isinstance(step, Step)
+        newest = self._queue.popleft()
+        assert isinstance(newest, Step)
         self.state = outputs["state"]
         self.steps_done += 1
+        self._asked.append(newest)
+        if len(self._asked) <= self.manifest.delay_steps:
+            return []
+        step = self._asked.popleft()
         end_us = (step.index + 1) * self.manifest.step_us
         changes: list[Change] = []
         self.now = []
@@ -168,17 +173,19 @@ class Lane:
         """The segments that go on, as far as committed, one a level at most."""
         return [d.open for d in self._decoders if d.open is not None]
 
+    def drain(self) -> None:
+        """Queue as many silent steps as bring out the answers that the model still owes."""
+        self._queue.extend(self._silent[: self.manifest.delay_steps])
+        self._silent.clear()
+
     def finish(self) -> list[Change]:
         """End what is open where observation ended; the lane starts anew after it.
 
-        The queue must be empty: all complete steps inferred.
+        ``drain`` comes first; then the queue must be empty: all steps inferred.
         """
         assert not self._queue
-        if self._silent:
-            self._floor = (self._silent[-1].index + 1) * self.manifest.step_us
-        elif self._next is not None:
+        if self._next is not None:
             self._floor = self._next * self.manifest.step_us
-        self._silent.clear()
         self._next = None
         return self._end()
 
@@ -186,4 +193,5 @@ class Lane:
         """End open segments and forget the model's state."""
         self.state = np.zeros_like(self.state)
         self.now = []
+        self._asked.clear()
         return [change for decoder in self._decoders for change in decoder.finish()]

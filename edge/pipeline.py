@@ -21,8 +21,7 @@ from edge.segments import Segment
 from edge.station import Refused, Station
 from edge.timeline import NEVER_US
 from edge.windows import WindowError
-from sensor_adapters.payloads import DeviceStatus
-from sensor_adapters.payloads import decode as decode_header
+from sensor_adapters.payloads import DeviceStatus, decode as decode_header
 from sensor_adapters.samples import DecodeError
 from sensor_adapters.topics import InTopic, Message, TopicError, parse_in
 
@@ -229,6 +228,9 @@ class Pipeline:
     def _end_session(self, station: Station) -> None:
         """Infer what is left of a station's session, end what is open, and begin the next."""
         station.complete()
+        self._ended += self._infer([station])
+        for lane in station.lanes:
+            lane.drain()
         self._ended += self._infer([station])
         for lane in station.lanes:
             self._ended += self._records(station, lane, lane.finish())

@@ -48,7 +48,7 @@ SEGMENT = """
 INSERT INTO segments (id, station, bundle, model_sha256, modality, session, level, label, parent,
                       start_us, end_us, confidence, observed, state, emitted_us)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (id) DO UPDATE SET
+ON CONFLICT (station, session, bundle, level, start_us) DO UPDATE SET
     label = excluded.label, parent = excluded.parent, end_us = excluded.end_us,
     confidence = excluded.confidence, observed = excluded.observed, state = excluded.state,
     emitted_us = excluded.emitted_us

@@ -7,13 +7,12 @@ A session runs from a station's first reading to its orderly end: all devices th
 from dataclasses import replace
 
 from edge.bundle import Manifest
-from edge.config import Station as StationConfig
-from edge.config import Time
+from edge.config import Station as StationConfig, Time
 from edge.devices import DeviceState
 from edge.lanes import Lane
 from edge.timeline import NEVER_US, Timeline
 from sensor_adapters.adapter import load_adapter
-from sensor_adapters.samples import DecodeError, Samples
+from sensor_adapters.samples import Samples
 
 
 class Refused(Exception):
@@ -29,6 +28,7 @@ class Station:
         self.id = id_
         self._config, self._manifests, self._time = config, manifests, time
         self._grid_us = max(m.step_us for m in manifests)
+        self._delay_us = max(m.delay_steps * m.step_us for m in manifests)
         self._begin(session)
 
     def _begin(self, session: int) -> None:
@@ -111,10 +111,10 @@ class Station:
             self.timeline.complete(self.now_us(wall_us) - behind_us)
 
     def complete(self) -> None:
-        """Take all that was heard as complete, the newest step included."""
+        """Take all that was heard as complete, the newest step and the models' delay included."""
         if self.timeline.newest_us != NEVER_US:
             whole = (self.timeline.newest_us // self._grid_us + 1) * self._grid_us
-            self.timeline.complete(whole)
+            self.timeline.complete(whole + self._delay_us)
 
     def next_session(self) -> None:
         """Forget this session and wait for the next."""

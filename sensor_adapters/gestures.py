@@ -72,7 +72,9 @@ GESTURES: dict[str, Gesture] = {
         "bench", ((0.06, 0.3, 1.14), (0.1, 0.32, 1.02)), ((0.1, 0.3, 1.06),), 0.8
     ),
     "Pick Cardboard": Gesture("cardboard", ((0.2, 0.42, 0.85), SIDE), beat_s=0.9, lean=0.25),
-    "Bend Flap (Assemble Box)": Gesture("bench", (SIDE, (0.1, 0.32, 1.1), (0.17, 0.42, 1.15)), beat_s=0.6),
+    "Bend Flap (Assemble Box)": Gesture(
+        "bench", (SIDE, (0.1, 0.32, 1.1), (0.17, 0.42, 1.15)), beat_s=0.6
+    ),
     "Attach Tape (Assemble Box)": Gesture(
         "bench", ((0.03, 0.44, 1.18), (0.04, 0.22, 1.18)), ((0.18, 0.34, 1.12),), 0.9,
         (0.0, 0.012, 0.006), 4.0, -0.4,
@@ -103,7 +105,9 @@ GESTURES: dict[str, Gesture] = {
         "bench", ((0.12, 0.28, 1.2), (0.08, 0.33, 1.2)), (SIDE,), 0.9, (0.03, 0.008, 0.006), 1.9
     ),
     "Pick Up Packed Box": Gesture("bench", ((0.22, 0.34, 1.04), SIDE), beat_s=0.8, lean=0.18),
-    "Put Packed Box (Put on Back Table)": Gesture("back_table", (SIDE, (0.22, 0.44, 0.9)), beat_s=0.9, lean=0.25),
+    "Put Packed Box (Put on Back Table)": Gesture(
+        "back_table", (SIDE, (0.22, 0.44, 0.9)), beat_s=0.9, lean=0.25
+    ),
     "Pick Up Pen": Gesture("bench", (PEN, SHEET), (SHEET,), 0.6),
     "Write Sign": Gesture(
         "bench", (SHEET,), (SHEET,), 0.8, (0.018, 0.01, 0.004), 3.2, 0.6, 0.12

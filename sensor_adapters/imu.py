@@ -37,7 +37,7 @@ class ImuBatch(Rows, kw_only=True, omit_defaults=True):
 
     acc: list[Triple]
     gyr: list[Triple] | None = None
-    unit: dict[str, str] = {}
+    unit: dict[str, str] = msgspec.field(default_factory=dict)
     """``acc`` and ``gyr``; SI where absent."""
 
 

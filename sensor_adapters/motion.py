@@ -60,8 +60,8 @@ class Manner:
         self.tempo = float(rng.lognormal(0, 0.15))
         self.vigour = float(rng.lognormal(0, 0.25))
         self.places = {name: rng.normal(0, [0.07, 0.05, 0.12]) for name in PLACES}
-        self.spots = {name: rng.normal(0, 0.035, (2, 3)) for name in GESTURES}
-        self.rolls = {name: rng.normal(0, 0.2, 2) for name in GESTURES}
+        self.spots = {name: rng.normal(0, 0.04, (2, 3)) for name in GESTURES}
+        self.rolls = {name: rng.normal(0, 0.27, 2) for name in GESTURES}
         self.beats = {name: float(rng.lognormal(0, 0.2)) for name in GESTURES}
         self.shakes = {name: rng.lognormal(0, [0.3, 0.12]) for name in GESTURES}
         self.lean = float(rng.normal(0.04, 0.06))

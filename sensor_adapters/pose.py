@@ -30,10 +30,12 @@ BOX_3D = ("centre_x", "centre_y", "centre_z", "size_x", "size_y", "size_z")
 
 stream = Stream(
     "pose",
-    (Channel("person", "1"),)
-    + tuple(Channel(name, "1") for name in BOX)
-    + tuple(Channel(f"{point}_{part}", "1") for point in KEY_POINTS for part in ("x", "y", "score"))
-    + tuple(Channel(name, "m") for name in BOX_3D),
+    (
+        Channel("person", "1"),
+        *(Channel(name, "1") for name in BOX),
+        *(Channel(f"{point}_{part}", "1") for point in KEY_POINTS for part in ("x", "y", "score")),
+        *(Channel(name, "m") for name in BOX_3D),
+    ),
     kind="sampled",
     rate_hz=15.0,
 )

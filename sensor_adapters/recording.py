@@ -86,9 +86,7 @@ class Recording:
         for one in self.step_labels:
             keep = (one.time_us >= start_us) & (one.time_us < end_us)
             labels.append(replace(one, time_us=one.time_us[keep], target=one.target[keep]))
-        return replace(
-            self, samples=tuple(samples), truth=tuple(truth), step_labels=tuple(labels)
-        )
+        return replace(self, samples=tuple(samples), truth=tuple(truth), step_labels=tuple(labels))
 
     def span_us(self) -> tuple[int, int]:
         """Return (first, last) sample time.

@@ -1,5 +1,6 @@
 """A recording as its devices would have sent it: payloads in the order of their time. No I/O."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
@@ -41,7 +42,7 @@ def batches(samples: Samples, batch_us: int = BATCH_US) -> Iterator[Samples]:
         return
     cell = samples.time_us // batch_us if samples.stream.kind == "sampled" else samples.time_us
     edges = [0, *(np.flatnonzero(np.diff(cell)) + 1).tolist(), len(samples)]
-    for lo, hi in zip(edges[:-1], edges[1:], strict=True):
+    for lo, hi in itertools.pairwise(edges):
         yield replace(samples, time_us=samples.time_us[lo:hi], values=samples.values[lo:hi])
 
 

@@ -61,7 +61,8 @@ def parse_in(topic: str) -> InTopic:
     parts = topic.split("/")
     if len(parts) != 8 or parts[:2] != ROOT.split("/") or parts[5] != "in":
         raise TopicError(
-            f"topic {topic!r} is unknown, expected {ROOT}/<site>/<node>/<station>/in/<kind>/<device>"
+            f"topic {topic!r} is unknown, expected"
+            f" {ROOT}/<site>/<node>/<station>/in/<kind>/<device>"
         )
     _, _, site, node, station, _, kind, device = parts
     for what, value in (("site", site), ("node", node), ("station", station), ("device", device)):

@@ -52,7 +52,7 @@ def inertial(device: str, body: Body, start_us: int, rng: np.random.Generator) -
 
 def _strap(rng: np.random.Generator) -> Doubles:
     """Return (3, 3) how the unit sits on the limb this session: twisted, slightly tilted."""
-    twist, tilt_y, tilt_z = rng.normal(0, [0.2, 0.08, 0.08])
+    twist, tilt_y, tilt_z = rng.normal(0, [0.25, 0.1, 0.1])
     return _rotation(0, twist) @ _rotation(1, tilt_y) @ _rotation(2, tilt_z)
 
 

@@ -1,1 +1,1 @@
-"""trainer"""
+"""Recordings in, model bundles out."""

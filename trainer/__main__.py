@@ -1,10 +1,13 @@
 """solosense-trainer: fit, export, evaluate, score."""
 
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -13,7 +16,7 @@ from edge.bundle import BundleError
 from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.recordings import open_recording
 from trainer import score as scoring
-from trainer.metrics import Stretch, evaluate_stretches
+from trainer.metrics import ScoreError, Stretch, evaluate_stretches
 from trainer.recipes import Recipe, UnknownRecipe, recipe as recipe_of
 
 app = typer.Typer(
@@ -22,7 +25,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out, err = Console(), Console(stderr=True)
+out, err = Console(width=None if sys.stdout.isatty() else 120), Console(stderr=True)
+
+SCORES = (
+    "bundle", "level", "macro_f1", "accuracy", "edit", "f1_10", "f1_25", "f1_50", "segments",
+)  # fmt: skip
+
+TITLES = {"macro_f1": "macro F1", "f1_10": "F1@10", "f1_25": "@25", "f1_50": "@50"}
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="See `recipes`.")]
 RecordingName = Annotated[
@@ -61,22 +70,26 @@ def wanted(name: str) -> Recipe:
         fail(str(error), 2)
 
 
-def show(rows: list[dict[str, Any]], as_json: bool) -> None:
-    """Print rows as a table for people or JSON for machines."""
+def show(rows: list[dict[str, Any]], columns: Sequence[str], as_json: bool) -> None:
+    """Print these columns as a table for people, or all that is known as JSON for machines."""
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table()
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    columns = [name for name in columns if any(name in row for row in rows)]
     for name in columns:
-        table.add_column(name.replace("_", " "))
+        table.add_column(TITLES.get(name, name.replace("_", " ")), no_wrap=True)
     for row in rows:
         table.add_row(*(_text(row.get(name)) for name in columns))
     out.print(table)
+    for note in [note for row in rows for note in row.get("notes", ())]:
+        out.print(f"note: {note}", markup=False)
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else "" if value is None else str(value)
+    if isinstance(value, float):
+        return f"{value:.1f}" if value > 1 else f"{value:.4f}"
+    return "" if value is None else str(value)
 
 
 @app.command()
@@ -93,7 +106,7 @@ def recipes(as_json: Json = False) -> None:
             | {part: _span(which) for part, which in parts.items()}
             | {"test": _span(one.split.test)}
         )
-    show(rows, as_json)
+    show(rows, list(rows[0]), as_json)
 
 
 def _span(names: tuple[str, ...]) -> str:
@@ -142,8 +155,7 @@ def export_(
     float32: Annotated[bool, typer.Option("--float32", help="Leave weights in float.")] = False,
 ) -> None:
     """Choose decoders on validation, quantise, and write a bundle that agrees with PyTorch."""
-    from trainer import bundling
-    from trainer import fit as fitting
+    from trainer import bundling, fit as fitting
     from trainer.export import ExportError
 
     one = wanted(recipe)
@@ -177,14 +189,14 @@ def evaluate(
     try:
         loaded = bundles.load(bundle)
         found = segments(loaded.manifest, open_engine(loaded, prefer=engine), one)
-    except BundleError as error:
+        rows = []
+        for level in loaded.manifest.levels:
+            mine = [Stretch(s.label, s.start_us, s.end_us) for s in found if s.level == level.name]
+            scores = evaluate_stretches(mine, one, level.name).as_dict()
+            rows.append({"bundle": loaded.manifest.name, "segments": len(mine), **scores})
+    except (BundleError, ScoreError) as error:
         fail(str(error), 2)
-    rows = []
-    for level in loaded.manifest.levels:
-        mine = [Stretch(s.label, s.start_us, s.end_us) for s in found if s.level == level.name]
-        scores = evaluate_stretches(mine, one, level.name).as_dict()
-        rows.append({"bundle": loaded.manifest.name, "level": level.name, **scores})
-    show(rows, as_json)
+    show(rows, SCORES, as_json)
 
 
 @app.command()
@@ -198,10 +210,12 @@ def score(
 ) -> None:
     """Score what stands in a board's log against a recording's truth."""
     try:
-        rows = scoring.score_log(db, opened(recording), None, station, bundle, session)
-    except scoring.ScoreError as error:
+        rows = scoring.score_log(
+            db, opened(recording), station=station, bundle=bundle, session=session
+        )
+    except ScoreError as error:
         fail(str(error), 2)
-    show(rows, as_json)
+    show([row.as_dict() for row in rows], SCORES, as_json)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A fitted student to a bundle: decoders, both models, reference, scores; refused if they differ."""
+"""A fitted student to a bundle: decoders, both models, reference, scores."""
 
 import subprocess
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ def make(
         None if calibration is None else {n: x[None] for n, x in calibration.items()},
     )
     reference = export.reference(student, _steps(data, REFERENCE_STEPS))
-    np.savez_compressed(folder / bundles.REFERENCE, **reference)
+    np.savez_compressed(folder / bundles.REFERENCE, allow_pickle=False, **reference)
     manifest = msgspec.structs.replace(
         manifest,
         name=name,

@@ -32,7 +32,9 @@ class Examples:
     tensors: Arrays
     """(T, R, C) and (T, E) by tensor name, standardised, no state."""
     target: Arrays
-    """(T, K) by level: share of each label; a row of zeros is not scored."""
+    """(T, K) by level: share of each label in the step that the model speaks of at row t, which
+    is ``delay_steps`` earlier; a row of zeros is not scored.
+    """
 
     def __len__(self) -> int:
         return len(next(iter(self.tensors.values())))
@@ -53,13 +55,13 @@ def load(recipe: Recipe, data: Path | None, names: tuple[str, ...]) -> list[Reco
     return [open_recording(os.fspath(data / name)) for name in names]
 
 
-def timeline_of(recording: Recording, step_us: int) -> Timeline:
-    """Return the whole recording on one timeline, all its steps complete."""
+def timeline_of(recording: Recording, step_us: int, delay_steps: int) -> Timeline:
+    """Return the whole recording on one timeline, all its steps and a model's delay complete."""
     timeline = Timeline(WHOLE_US)
     for samples in recording.samples:
         if len(samples):
             timeline.push(recording.devices[samples.device].placement, samples)
-    timeline.complete((timeline.newest_us // step_us + 1) * step_us)
+    timeline.complete((timeline.newest_us // step_us + 1 + delay_steps) * step_us)
     return timeline
 
 
@@ -110,6 +112,7 @@ def unscaled(recipe: Recipe, levels: tuple[Level, ...], recordings: list[Recordi
         state_size=recipe.layers * recipe.hidden,
         tensor_inputs=(*names, "state"),
         tensor_outputs=(*(f"p_{level.name}" for level in levels), "boundary", "state"),
+        delay_steps=recipe.delay_steps,
         reset_after_us=recipe.reset_after_us,
         quantization={},
         scores={},
@@ -148,12 +151,13 @@ def _input(block: Block, recordings: list[Recording]) -> Input:
 
 def examples(recording: Recording, manifest: Manifest) -> Examples:
     """Return a recording cut for a model, with its targets."""
-    timeline = timeline_of(recording, manifest.step_us)
+    delay = manifest.delay_steps
+    timeline = timeline_of(recording, manifest.step_us, delay)
     first = recording.span_us()[0] // manifest.step_us
     steps = timeline.watermark_us // manifest.step_us - first
     tensors = cut(timeline, manifest, first, steps).tensors
     target = {
-        level.name: targets(recording, level, first, steps, manifest.step_us)
+        level.name: targets(recording, level, first - delay, steps, manifest.step_us)
         for level in manifest.levels
     }
     return Examples(recording, first, tensors, target)

@@ -7,7 +7,6 @@ import contextlib
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -24,7 +23,8 @@ from sensor_adapters.publisher import BrokerError, Publisher
 from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.replay import count, messages, site_toml
-from trainer.score import ScoreError, score_log
+from trainer.metrics import ScoreError
+from trainer.score import newest_segments, score_log
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLES = ("imu", "camera", "iot")
@@ -103,11 +103,13 @@ def run(recording: Recording, bundles: list[Path], folder: Path) -> dict[str, An
     broker_log, edge_log = folder / "broker.log", folder / "edge.log"
     with process("the broker", ["edge.embedded_broker", str(port)], broker_log) as one:
         wait_for_port(port, "the broker", one, broker_log)
-        with process("the board", ["edge", "run", str(site)], edge_log) as board:
-            with Publisher(broker, SITE, NODE) as publisher:
-                if not publisher.wait_for_board(START_S, lambda: board.poll() is None):
-                    raise DemoError(f"the board does not answer: {_tail(edge_log)}")
-                return stream(recording, publisher)
+        with (
+            process("the board", ["edge", "run", str(site)], edge_log) as board,
+            Publisher(broker, SITE, NODE) as publisher,
+        ):
+            if not publisher.wait_for_board(START_S, lambda: board.poll() is None):
+                raise DemoError(f"the board does not answer: {_tail(edge_log)}")
+            return stream(recording, publisher)
 
 
 def report(recording: Recording, db: Path, health: dict[str, Any], wall_s: float) -> None:
@@ -126,30 +128,20 @@ def report(recording: Recording, db: Path, health: dict[str, Any], wall_s: float
         f" 99 % within {health['durable_ms']['p99']} ms"
     )
     table = Table("sensor alone", "level", "macro-F1", "accuracy", "F1@50", "edit", "segments")
-    for row in score_log(db, recording):
+    for row in (scored.as_dict() for scored in score_log(db, recording)):
         figures = [f"{row[name]:.3f}" for name in ("macro_f1", "accuracy")]
-        figures += [f"{row[name]:.1f}" for name in ("f1_50", "edit")]
+        figures += [f"{row['f1_50']:.3f}", f"{row['edit']:.1f}"]
         table.add_row(str(row["bundle"]), str(row["level"]), *figures, str(row["segments"]))
     out.print(table)
-    _last_segments(db)
+    out.print("the last ten segments:")
+    last = Table("start (UTC)", "sensor", "level", "label", "s", "confidence", "state")
+    for segment in newest_segments(db, 10):
+        last.add_row(*map(str, segment))
+    out.print(last)
     out.print(f"\nthe log: {db}")
     out.print("ask it:", highlight=False)
     query = "SELECT label, count, mean_s FROM operation_durations WHERE bundle = 'imu'"
     out.print(f'  sqlite3 -box {db} "{query}"', highlight=False, soft_wrap=True)
-
-
-def _last_segments(db: Path) -> None:
-    """Print the ten newest segments."""
-    table = Table("start (UTC)", "sensor", "level", "label", "s", "confidence", "state")
-    with contextlib.closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as reader:
-        rows = reader.execute(
-            "SELECT start_utc, bundle, level, label, round(duration_s, 1), round(confidence, 2),"
-            " state FROM segments_readable ORDER BY start_us DESC, bundle LIMIT 10"
-        ).fetchall()
-    for row in reversed(rows):
-        table.add_row(*map(str, row))
-    out.print("the last ten segments:")
-    out.print(table)
 
 
 def main(

@@ -69,7 +69,7 @@ def truth_per_second(recording: Recording, level: str) -> tuple[Int64s, tuple[st
             return one.time_us, one.labels, one.target
     segments = [t for t in _segments(recording, level) if not is_null(t.label)]
     if not segments:
-        found = ", ".join(levels_of(recording)) or "none"
+        found = ", ".join(labelled_levels(recording)) or "none"
         raise ScoreError(f"{recording.name}: has labels of {found}, expected some of {level}")
     labels = tuple(dict.fromkeys(t.label for t in segments))
     first = segments[0].start_us // US_PER_S
@@ -82,7 +82,7 @@ def truth_per_second(recording: Recording, level: str) -> tuple[Int64s, tuple[st
     return time_us, labels, (index[:, None] == np.arange(len(labels))).astype(np.float32)
 
 
-def levels_of(recording: Recording) -> tuple[str, ...]:
+def labelled_levels(recording: Recording) -> tuple[str, ...]:
     """Return the levels that a recording has truth of."""
     marked: list[TrueSegment | StepLabels] = [*recording.step_labels, *recording.truth]
     return tuple(dict.fromkeys(one.level for one in marked))

@@ -51,6 +51,8 @@ class Recipe:
     inputs: tuple[Block, ...] = ()
     devices: tuple[MaskDevice, ...] = ()
     step_us: int = US_PER_S
+    delay_steps: int = 1
+    """How much later than a step the model speaks of it."""
     reset_after_us: int = 30 * US_PER_S
     width: int = 48
     hidden: int = 96

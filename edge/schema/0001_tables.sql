@@ -31,7 +31,7 @@ CREATE TABLE models (
 
 CREATE TABLE segments (
     -- One stretch of one label, as one model saw it. Written when it begins, again when it ends.
-    id            TEXT PRIMARY KEY, -- of station, bundle, session, level and start_us
+    id            TEXT NOT NULL,    -- hash of the primary key
     station       TEXT NOT NULL,
     bundle        TEXT NOT NULL,    -- name of the model
     model_sha256  TEXT NOT NULL,    -- which model of that name
@@ -47,6 +47,8 @@ CREATE TABLE segments (
     state         TEXT NOT NULL CHECK (state IN ('open', 'closed', 'interrupted')),
     emitted_us    INTEGER NOT NULL, -- when the board first knew what stands here
     CHECK (end_us > start_us),
+    -- Not id: hashes lie scattered in an index, and a batch would rewrite a page for every row.
+    PRIMARY KEY (station, session, bundle, level, start_us),
     FOREIGN KEY (bundle, model_sha256) REFERENCES models (name, sha256)
 ) STRICT;
 
@@ -89,6 +91,4 @@ CREATE TABLE checkpoints (
     content   BLOB NOT NULL
 ) STRICT;
 
--- A lane is what one model saw at one station in one session on one level.
-CREATE UNIQUE INDEX segments_by_lane ON segments (station, session, bundle, level, start_us);
 CREATE INDEX segments_by_time ON segments (station, level, start_us);

@@ -48,6 +48,7 @@ def manifest(**changes: object) -> Manifest:
         state_size=2,
         tensor_inputs=("imu", "imu_observed", "in_use", "in_use_observed", "state"),
         tensor_outputs=("p_operation", "boundary", "state"),
+        delay_steps=0,
         reset_after_us=10 * S,
         quantization={},
         scores={},

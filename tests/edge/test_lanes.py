@@ -15,11 +15,11 @@ from tests.edge.models import LABELS, S
 FIRST = 1_700_000_000
 
 
-def manifest() -> Manifest:
+def manifest(delay_steps: int = 0) -> Manifest:
     """Return a model of the wrist alone, whose readings stand for their own row only."""
     base = models.manifest()
     inputs = (msgspec.structs.replace(base.inputs[0], max_gap_us=90_000),)
-    return msgspec.structs.replace(base, inputs=inputs, devices=())
+    return msgspec.structs.replace(base, inputs=inputs, devices=(), delay_steps=delay_steps)
 
 
 def wrist(timeline: Timeline, seconds: list[int]) -> None:
@@ -117,3 +117,29 @@ def test_time_passing_in_small_or_large_pieces_gives_the_same_segments():
     whole += run(lane, timeline) + lane.finish()
     assert ended(pieces) == ended(whole)
     assert gaps(pieces) == gaps(whole)
+
+
+def test_a_model_that_speaks_late_is_given_silent_steps_to_speak_of_the_last():
+    lane, timeline = Lane(manifest(delay_steps=2)), Timeline(S)
+    wrist(timeline, [0, 1, 2])
+    timeline.complete((FIRST + 5) * S)
+    found = run(lane, timeline)
+    assert lane.steps_done == 3
+    lane.drain()
+    found += run(lane, timeline)
+    found += lane.finish()
+    assert lane.steps_done == 5
+    assert ended(found) == [(LABELS[0], 0, 3)]
+
+
+def test_a_late_model_loses_no_step_before_a_long_silence_either():
+    lane, timeline = Lane(manifest(delay_steps=2)), Timeline(S)
+    wrist(timeline, [0, 1, 2])
+    wrist(timeline, [40])
+    timeline.complete((FIRST + 43) * S)
+    found = run(lane, timeline)
+    lane.drain()
+    found += run(lane, timeline)
+    found += lane.finish()
+    assert ended(found) == [(LABELS[0], 0, 3), (LABELS[0], 40, 41)]
+    assert gaps(found) == [(3, None), (3, 40)]

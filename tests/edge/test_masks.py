@@ -1,8 +1,7 @@
 """In use and observed: SigFormer's mask from device states."""
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from edge.masks import heard, intervals, touched
 

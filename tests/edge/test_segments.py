@@ -2,8 +2,7 @@
 
 import msgspec
 import numpy as np
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from edge.bundle import Decoder, Level
 from edge.segments import SegmentDecoder, Viterbi
@@ -19,7 +18,9 @@ def sure(label: int, p: float = 0.98) -> np.ndarray:
 
 def offline(spec: Decoder, probabilities: list[np.ndarray]) -> list[int]:
     """Viterbi over the whole sequence, the plain way."""
-    log_p = [spec.evidence_weight * np.log(np.maximum(p, 1e-6).astype(float)) for p in probabilities]
+    log_p = [
+        spec.evidence_weight * np.log(np.maximum(p, 1e-6).astype(float)) for p in probabilities
+    ]
     move = np.array(spec.log_transition)
     score, back = log_p[0], []
     for evidence in log_p[1:]:

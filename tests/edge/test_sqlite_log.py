@@ -268,6 +268,17 @@ def test_a_log_is_opened_again_with_all_it_held(log, path):
     assert read(path, "SELECT count(*) FROM segments") == [(2,)]
 
 
+def test_a_second_writer_that_does_not_let_go_is_said(path, monkeypatch):
+    monkeypatch.setattr(sqlite_log, "BUSY_S", 0.01)
+    with closing(SqliteLog(path)) as log, closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LogError, match=r"board\.db: found database is locked"):
+            log.write([STATION])
+        other.rollback()
+        log.write([STATION])
+    assert read(path, "SELECT station FROM stations") == [("packing-1",)]
+
+
 # --- what is refused ---
 
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from edge.timeline import Timeline
 from edge.windows import WindowError, cut
@@ -132,7 +131,7 @@ def test_a_reading_later_than_the_lateness_is_counted_and_left_out():
 def test_a_device_of_another_kind_is_refused_with_both_kinds_named():
     timeline = Timeline(WHOLE)
     timeline.push("scanner", happenings([T0], [1], state.stream))
-    with pytest.raises(WindowError, match="level.*expected event"):
+    with pytest.raises(WindowError, match=r"level.*expected event"):
         cut(timeline, manifest(), T0 // S, 1)
 
 

@@ -228,7 +228,9 @@ def test_converters_are_silent(student, tmp_path, capfd):
 
 
 def test_a_model_that_fixes_its_batch_is_refused(tmp_path):
-    class Halves(torch.nn.Module):
+    from torch import nn
+
+    class Halves(nn.Module):
         def forward(self, x):
             return x[:, :3] + 1
 

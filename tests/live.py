@@ -1,0 +1,120 @@
+"""The real thing in pieces: a mosquitto, a board process, a replay. Nothing is faked here."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sensor_adapters.publisher import Publisher
+from sensor_adapters.recording import Recording
+from sensor_adapters.replay import messages, site_toml
+
+ROOT = Path(__file__).parents[1]
+BUNDLES = ROOT / "bundles"
+SITE, NODE, STATION = "test", "board-1", "pack-1"
+START_S = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def wait_for_port(port: int, process: subprocess.Popen) -> None:
+    end_s = time.monotonic() + START_S
+    while time.monotonic() < end_s and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"nothing listens on port {port}")
+
+
+@contextlib.contextmanager
+def mosquitto(folder: Path, port: int | None = None) -> Iterator[int]:
+    """Run a mosquitto of our own; yield its port. Skips where none is installed."""
+    found = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is None:
+        pytest.skip("no mosquitto on this machine, expected one for this test")
+    port = port or free_port()
+    file = folder / "mosquitto.conf"
+    file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    log = (folder / "mosquitto.log").open("wb")
+    process = subprocess.Popen([found, "-c", str(file)], stdout=log, stderr=log)
+    try:
+        wait_for_port(port, process)
+        yield port
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+        log.close()
+
+
+class Board:
+    """A `solosense-edge run` process and the log it writes."""
+
+    def __init__(self, site: Path, db: Path, process: subprocess.Popen, said: Path) -> None:
+        self.site, self.db, self.process, self._said = site, db, process, said
+
+    @property
+    def said(self) -> str:
+        """What the process printed so far."""
+        return self._said.read_text()
+
+    def stop(self) -> int:
+        """End the process in order; return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def query(self, sql: str) -> list[tuple]:
+        """Return rows as an analyst would read them."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as reader:
+            return reader.execute(sql).fetchall()
+
+    def segments(self) -> list[tuple]:
+        """Return all that is equal in every replay: not when it was known, not the session."""
+        return self.query(
+            "SELECT station, bundle, modality, level, label, parent, start_us, end_us, confidence,"
+            " observed, state FROM segments ORDER BY bundle, level, start_us"
+        )
+
+
+@contextlib.contextmanager
+def board(
+    folder: Path, port: int, recording: Recording, bundles: list[Path], *, changed: str = ""
+) -> Iterator[Board]:
+    """Run a board for a recording's devices; yield once it answers."""
+    site, db, said = folder / "site.toml", folder / "log.db", folder / "board.log"
+    names = [str(bundle) for bundle in bundles]
+    text = site_toml(recording, names, f"127.0.0.1:{port}", db.name, SITE, NODE, STATION)
+    site.write_text(text + changed)
+    command = [sys.executable, "-m", "edge", "run", str(site)]
+    with said.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT)
+    one = Board(site, db, process, said)
+    try:
+        with Publisher(f"127.0.0.1:{port}", SITE, NODE) as publisher:
+            assert publisher.wait_for_board(START_S, lambda: process.poll() is None), one.said
+        yield one
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait(10)
+
+
+def play(recording: Recording, port: int, speed: float = 0) -> dict:
+    """Replay a recording to a board and return the board's health once all is durable."""
+    with Publisher(f"127.0.0.1:{port}", SITE, NODE) as publisher:
+        publisher.publish(messages(recording, SITE, NODE, STATION, publisher.boot), speed)
+        health = publisher.settle()
+    assert health is not None, "the board did not answer"
+    return health
