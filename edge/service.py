@@ -86,6 +86,8 @@ class Service:
         self._config = config
         models = load_models(config)
         self._log = SqliteLog(Path(config.log.path))
+        if orphans := self._log.end_orphans():
+            log.warning("%d segments were left open by a run that did not end in order", orphans)
         sessions = {id_: self._log.next_session(id_) for id_ in config.stations}
         self._pipeline = Pipeline(config, models, sessions)
         self._log.write(_start_records(config, models))

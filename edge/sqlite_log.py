@@ -131,6 +131,17 @@ class SqliteLog:
                     self._connection.executemany(statement, values)
         self._models = models
 
+    def end_orphans(self) -> int:
+        """End segments that an earlier run left open as interrupted; return how many.
+
+        They end where they were last said to reach.
+        """
+        with self._transaction():
+            ended = self._connection.execute(
+                "UPDATE segments SET state = 'interrupted' WHERE state = 'open'"
+            )
+        return ended.rowcount
+
     def next_session(self, station: str) -> int:
         """Return the number of a station's next session: 1, or one more than any in the log."""
         query = """

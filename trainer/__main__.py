@@ -119,10 +119,10 @@ def fit(
     to: Annotated[Path, typer.Option("--out", help="Folder for weights and history.")],
     data: DataFolder = None,
     seed: Seed = 0,
-    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    updates: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "",
 ) -> None:
-    """Train a student; the best epoch on validation is kept."""
+    """Train a student; the best moment on validation is kept."""
     import dataclasses
 
     import torch
@@ -130,8 +130,8 @@ def fit(
     from trainer import fit as fitting
 
     one = wanted(recipe)
-    if epochs is not None:
-        one = dataclasses.replace(one, epochs=epochs)
+    if updates is not None:
+        one = dataclasses.replace(one, updates=updates)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         prepared = fitting.prepare(one, data)
@@ -141,7 +141,7 @@ def fit(
     fitting.save(fitted, one, seed, to)
     out.print(
         f"{to}: {fitted.student.parameter_count} parameters, validation macro-F1"
-        f" {fitted.validation_f1:.4f} at epoch {fitted.best_epoch}"
+        f" {fitted.validation_f1:.4f} after update {fitted.best_update}"
     )
 
 
@@ -172,6 +172,57 @@ def export_(
         fail(str(error), 1)
     size = sum(path.stat().st_size for path in bundle.folder.iterdir()) / 1024
     out.print(f"{bundle.folder}: {size:.0f} kB, validation {bundle.manifest.scores['validation']}")
+
+
+@app.command()
+def reproduce(
+    recipe: RecipeName,
+    data: DataFolder = None,
+    seeds: Annotated[str, typer.Option(help="First and last, as 0-2.")] = "0-2",
+    to: Annotated[Path, typer.Option("--out", help="One JSON file a seed.")] = Path(
+        "trainer/results"
+    ),
+    work: Annotated[Path, typer.Option(help="Where the bundles go.")] = Path("runs"),
+) -> None:
+    """Fit, export and judge a recipe over seeds, beside baselines; seeds done are kept."""
+    from trainer import fit as fitting, reproduce as reproducing
+    from trainer.export import ExportError
+
+    one = wanted(recipe)
+    first, _, last = seeds.partition("-")
+    if not (first.isdigit() and (last or first).isdigit()):
+        fail(f"--seeds is {seeds!r}, expected two numbers, as 0-2", 2)
+    to.mkdir(parents=True, exist_ok=True)
+    files = {s: to / f"{one.name}-seed{s}.json" for s in range(int(first), int(last or first) + 1)}
+    left = {seed: path for seed, path in files.items() if not path.exists()}
+    try:
+        prepared = fitting.prepare(one, data) if left else None
+        for seed, path in left.items():
+            assert prepared is not None
+            result = reproducing.run(one, prepared, data, seed, work, lambda text: err.print(text))
+            path.write_text(json.dumps(result, indent=1) + "\n")
+    except (RecordingError, ScoreError) as error:
+        fail(str(error), 2)
+    except (ExportError, BundleError) as error:
+        fail(str(error), 1)
+    rows = reproducing.table(files.values())
+    show(rows, list(rows[0]), False)
+
+
+@app.command("table")
+def table_(
+    results: Annotated[Path, typer.Argument(help="Folder that `reproduce` wrote.")] = Path(
+        "trainer/results"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Print mean and spread over seeds of everything reproduced so far."""
+    from trainer import reproduce as reproducing
+
+    rows = reproducing.table(results.glob("*.json"))
+    if not rows:
+        fail(f"{results}: found no results, expected JSON files that `reproduce` wrote", 2)
+    show(rows, list(rows[0]), as_json)
 
 
 @app.command()

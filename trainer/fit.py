@@ -1,4 +1,4 @@
-"""The training loop: crops of recordings, one causal student, the best epoch on validation."""
+"""The training loop: crops of recordings, one causal student, the best moment on validation."""
 
 import copy
 import time
@@ -30,7 +30,7 @@ class Fitted:
 
     student: Student
     manifest: Manifest
-    best_epoch: int
+    best_update: int
     validation_f1: float
     """Per-second macro-F1 of the first level's arg-max on the validation recordings."""
 
@@ -159,48 +159,48 @@ def fit(
     say: Callable[[str], None] = lambda _: None,
     device: str = "cpu",
 ) -> Fitted:
-    """Return a trained student, its best epoch chosen on the validation recordings."""
+    """Return a trained student, its best moment chosen on the validation recordings."""
     torch.manual_seed(seed)
     rng, torch_rng = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     student = Student(student_config(recipe, data.manifest)).to(device)
     optimizer = torch.optim.AdamW(
         student.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
-    steps = max(sum(len(e) for e in data.train) // (recipe.batch * recipe.crop_steps), 8)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.1
+        optimizer, recipe.learning_rate, total_steps=recipe.updates, pct_start=0.1
     )
     weights = {
         level.name: _class_weights(data.train, level, recipe.class_weight_power).to(device)
         for level in data.manifest.levels
     }
-    best, best_f1, best_epoch = copy.deepcopy(student.state_dict()), -1.0, 0
-    start_s = time.monotonic()
-    for epoch in range(1, recipe.epochs + 1):
+    best, best_f1, best_update = copy.deepcopy(student.state_dict()), -1.0, 0
+    start_s, mean_loss = time.monotonic(), 0.0
+    for update in range(1, recipe.updates + 1):
         student.train()
-        mean_loss = 0.0
-        for _ in range(steps):
-            inputs, targets = _batch(data.train, recipe, rng)
-            inputs = augment(inputs, data.manifest, recipe, torch_rng)
-            answers = student({n: x.to(device) for n, x in inputs.items()})
-            value = loss(answers, {n: x.to(device) for n, x in targets.items()}, weights, recipe)
-            optimizer.zero_grad()
-            value.backward()
-            torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            mean_loss += value.item() / steps
+        inputs, targets = _batch(data.train, recipe, rng)
+        inputs = augment(inputs, data.manifest, recipe, torch_rng)
+        answers = student({n: x.to(device) for n, x in inputs.items()})
+        value = loss(answers, {n: x.to(device) for n, x in targets.items()}, weights, recipe)
+        optimizer.zero_grad()
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        mean_loss += value.item() / recipe.check_every
+        if update % recipe.check_every and update != recipe.updates:
+            continue
         f1 = validation_f1(student.cpu(), data.validation, data.manifest.levels[0])
         student.to(device)
         if f1 > best_f1:
-            best, best_f1, best_epoch = copy.deepcopy(student.state_dict()), f1, epoch
-        left_s = (time.monotonic() - start_s) / epoch * (recipe.epochs - epoch)
+            best, best_f1, best_update = copy.deepcopy(student.state_dict()), f1, update
+        left_s = (time.monotonic() - start_s) / update * (recipe.updates - update)
         say(
-            f"epoch {epoch}/{recipe.epochs} loss {mean_loss:.3f} validation F1 {f1:.3f}"
-            f" (best {best_f1:.3f} at {best_epoch}), {left_s:.0f} s left"
+            f"update {update}/{recipe.updates} loss {mean_loss:.3f} validation F1 {f1:.3f}"
+            f" (best {best_f1:.3f} at {best_update}), {left_s:.0f} s left"
         )
+        mean_loss = 0.0
     student.load_state_dict(best)
-    return Fitted(student.cpu().eval(), data.manifest, best_epoch, best_f1)
+    return Fitted(student.cpu().eval(), data.manifest, best_update, best_f1)
 
 
 def save(fitted: Fitted, recipe: Recipe, seed: int, folder: Path) -> None:
@@ -211,7 +211,7 @@ def save(fitted: Fitted, recipe: Recipe, seed: int, folder: Path) -> None:
     history = {
         "recipe": asdict(recipe),
         "seed": seed,
-        "best_epoch": fitted.best_epoch,
+        "best_update": fitted.best_update,
         "validation_f1": round(fitted.validation_f1, 5),
         "parameters": fitted.student.parameter_count,
     }
@@ -225,4 +225,4 @@ def load(folder: Path, recipe: Recipe) -> Fitted:
     history = msgspec.json.decode((folder / HISTORY).read_bytes())
     student = Student(student_config(recipe, manifest))
     student.load_state_dict(load_file(folder / WEIGHTS))
-    return Fitted(student.eval(), manifest, history["best_epoch"], history["validation_f1"])
+    return Fitted(student.eval(), manifest, history["best_update"], history["validation_f1"])

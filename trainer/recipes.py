@@ -58,7 +58,9 @@ class Recipe:
     hidden: int = 96
     layers: int = 1
     dropout: float = 0.3
-    epochs: int = 40
+    updates: int = 1200
+    check_every: int = 40
+    """Updates between two looks at the validation recordings."""
     crop_steps: int = 160
     """Length of a training sequence."""
     warm_steps: int = 8
@@ -146,7 +148,8 @@ def openpack_u0209(modality: str) -> Recipe:
         levels=("operation",),
         inputs=(_imu(places),) if "imu" in modality else (),
         devices=(_event("scanner"), _event("printer")) if "iot" in modality else (),
-        epochs=60,
+        updates=400,
+        check_every=20,
         data_license="CC BY-NC-SA 4.0 (OpenPack, Yoshimura et al. 2024): not for redistribution",
     )
 
@@ -182,7 +185,7 @@ def sphere(modality: str) -> Recipe:
         inputs=tuple(block for name, block in inputs.items() if name in parts),
         devices=devices if "iot" in parts else (),
         reset_after_us=120 * US_PER_S,
-        epochs=60,
+        updates=800,
         data_license="SPHERE Challenge 2016, for research: not for redistribution",
     )
 
