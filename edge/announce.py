@@ -19,12 +19,13 @@ def _message(topic: str, body: dict[str, Any]) -> Message:
 
 
 class Announcer:
-    """Makes the board's messages; remembers what was said last, one entry a station."""
+    """Makes the board's messages; remembers the labels and open segments it said last."""
 
     def __init__(self, site: str, node: str, boot: str, version: str) -> None:
         self.base = base(site, node)
         self._boot, self._version = boot, version
         self._said: dict[str, tuple[str, ...]] = {}
+        self._open: set[str] = set()  # ids said as new, not yet as ended
         self._seq = 0
 
     def status(self, state: str, now_us: int) -> Message:
@@ -42,12 +43,14 @@ class Announcer:
         return _message(f"{self.base}/response/ping", body)
 
     def segment(self, record: SegmentRecord) -> Message:
-        """Return ``new`` for a segment that began and ``end`` for one that ended."""
-        s = record.segment
+        """Return ``new`` for a segment that began, ``update`` while it grows, then ``end``."""
+        s, id_ = record.segment, record.id
+        kind = "end" if s.state != "open" else "update" if id_ in self._open else "new"
+        (self._open.discard if kind == "end" else self._open.add)(id_)
         self._seq += 1
         body = {
-            "type": "new" if s.state == "open" else "end",
-            "id": record.id,
+            "type": kind,
+            "id": id_,
             "seq": self._seq,
             "bundle": record.bundle,
             "modality": record.modality,
@@ -55,7 +58,7 @@ class Announcer:
             "label": s.label,
             "parent": s.parent,
             "start": s.start_us,
-            "end": None if s.state == "open" else s.end_us,
+            "end": None if kind == "new" else s.end_us,
             "conf": round(s.confidence, 4),
             "observed": round(s.observed, 4),
             "state": s.state,

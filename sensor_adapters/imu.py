@@ -9,6 +9,7 @@ import numpy as np
 
 from sensor_adapters.payloads import (
     Rows,
+    brief,
     decode as decode_header,
     finite,
     shortest,
@@ -52,7 +53,7 @@ def _scaled(
         return np.full((count, 3), np.nan, np.float32)
     unit = body.unit.get(what, next(iter(scales)))
     if unit not in scales:
-        raise DecodeError(f"{body.dev}: {what} is in {unit!r}, expected {' or '.join(scales)}")
+        raise DecodeError(f"{body.dev}: {what} is in {brief(unit)}, expected {' or '.join(scales)}")
     if len(rows) != count:
         raise DecodeError(f"{body.dev}: {what} has {len(rows)} rows, expected {count}")
     raw = np.array(rows, np.float64).reshape(count, 3)

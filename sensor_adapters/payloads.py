@@ -15,6 +15,8 @@ VERSION = 1
 MAX_ROWS = 100_000
 MAX_SPAN_US = 3_600_000_000
 FIRST_US, LAST_US = 0, 4_102_444_800_000_000  # 1970 to 2100
+MAX_BOOT = 64
+MAX_SEQ = 1 << 48  # what was lost over many boots still fits into 64 bits
 
 
 class Header(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -25,7 +27,7 @@ class Header(msgspec.Struct, kw_only=True, omit_defaults=True):
     dev: str
     """Device id; must be the topic's."""
     boot: str
-    """Any text that changes when the device restarts."""
+    """Any text of up to 64 characters that changes when the device restarts."""
     seq: int
     """Counts the device's payloads from 0 within one boot."""
     t0: int
@@ -52,6 +54,15 @@ class DeviceStatus(Header, kw_only=True, omit_defaults=True):
 HeaderT = TypeVar("HeaderT", bound=Header)
 
 
+def brief(text: str) -> str:
+    """Return a stranger's text in quotes, cut so that it fits into a message.
+
+    >>> brief("lbf")
+    "'lbf'"
+    """
+    return repr(text if len(text) <= 40 else f"{text[:40]}…")
+
+
 def decode(decoder: "msgspec.json.Decoder[HeaderT]", device: str, payload: bytes) -> HeaderT:
     """Return the payload as a struct, its common fields checked.
 
@@ -66,9 +77,15 @@ def decode(decoder: "msgspec.json.Decoder[HeaderT]", device: str, payload: bytes
     if body.v != VERSION:
         raise DecodeError(f"{device}: payload has version {body.v}, expected {VERSION}")
     if body.dev != device:
-        raise DecodeError(f"{device}: payload is from {body.dev!r}, expected the topic's device")
-    if body.seq < 0:
-        raise DecodeError(f"{device}: seq is {body.seq}, expected 0 or more")
+        raise DecodeError(
+            f"{device}: payload is from {brief(body.dev)}, expected the topic's device"
+        )
+    if len(body.boot) > MAX_BOOT:
+        raise DecodeError(
+            f"{device}: boot has {len(body.boot)} characters, expected at most {MAX_BOOT}"
+        )
+    if not 0 <= body.seq < MAX_SEQ:
+        raise DecodeError(f"{device}: seq is {body.seq}, expected 0 to {MAX_SEQ - 1}")
     if not FIRST_US <= body.t0 < LAST_US:
         raise DecodeError(f"{device}: t0 is {body.t0}, expected microseconds before the year 2100")
     return body

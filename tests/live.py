@@ -90,14 +90,19 @@ class Board:
 
 @contextlib.contextmanager
 def board(
-    folder: Path, port: int, recording: Recording, bundles: list[Path], *, changed: str = ""
+    folder: Path,
+    port: int,
+    recording: Recording,
+    bundles: list[Path],
+    *,
+    python: str = sys.executable,
 ) -> Iterator[Board]:
     """Run a board for a recording's devices; yield once it answers."""
     site, db, said = folder / "site.toml", folder / "log.db", folder / "board.log"
     names = [str(bundle) for bundle in bundles]
-    text = site_toml(recording, names, f"127.0.0.1:{port}", db.name, SITE, NODE, STATION)
-    site.write_text(text + changed)
-    command = [sys.executable, "-m", "edge", "run", str(site)]
+    broker = f"127.0.0.1:{port}"
+    site.write_text(site_toml(recording, names, broker, db.name, SITE, NODE, STATION))
+    command = [python, "-m", "edge", "run", str(site)]
     with said.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT)
     one = Board(site, db, process, said)

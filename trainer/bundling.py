@@ -15,7 +15,7 @@ from trainer import decoding, export
 from trainer.fit import Data, Fitted, probabilities
 from trainer.recipes import Recipe
 
-REFERENCE_STEPS = 32
+REFERENCE_STEPS = 64
 CALIBRATION_STEPS = 400
 
 

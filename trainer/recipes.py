@@ -185,7 +185,12 @@ def sphere(modality: str) -> Recipe:
         inputs=tuple(block for name, block in inputs.items() if name in parts),
         devices=devices if "iot" in parts else (),
         reset_after_us=120 * US_PER_S,
-        updates=800,
+        updates=500,
+        width=64,
+        hidden=128,
+        dropout=0.5,
+        learning_rate=4e-3,
+        rotate_rad=0.1,  # posture is told by where gravity points
         data_license="SPHERE Challenge 2016, for research: not for redistribution",
     )
 

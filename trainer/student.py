@@ -21,6 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 KERNEL = 5
+CLIP = 5.0
+"""Deviations from the mean beyond which a reading counts no more: one knock must not stretch the
+range that all other readings share in 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,8 @@ class RowEncoder(nn.Module):
 
     def forward(self, values: Tensor, observed: Tensor) -> Tensor:
         """Return the pooled features; what was not observed counts as 0 whatever it holds."""
-        rows = torch.cat([values * observed, observed], -1).transpose(1, 2)  # (N, 2C, R)
+        values = values.clamp(-CLIP, CLIP) * observed
+        rows = torch.cat([values, observed], -1).transpose(1, 2)  # (N, 2C, R)
         rows = functional.relu(self.far(functional.relu(self.near(rows))))
         return torch.cat([rows.mean(2), rows.amax(2)], -1)
 

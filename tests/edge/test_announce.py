@@ -1,0 +1,41 @@
+"""What the board says over MQTT."""
+
+import msgspec
+
+from edge.announce import Announcer
+from edge.lanes import Now
+from edge.records import SegmentRecord
+from edge.segments import Segment
+
+
+def said(message) -> dict:
+    return msgspec.json.decode(message.payload)
+
+
+def record(state: str, end_us: int = 2) -> SegmentRecord:
+    segment = Segment("operation", "Picking", "", 1, end_us, 0.91234567, 1.0, state)
+    return SegmentRecord("pack-1", "imu", "imu", 1, segment, 9)
+
+
+def test_a_segment_is_new_then_updated_then_ended_under_one_id():
+    announcer = Announcer("osaka", "jetson-01", "b", "1")
+    messages = [announcer.segment(record(*r)) for r in (("open", 2), ("open", 5), ("closed", 7))]
+    assert {m.topic for m in messages} == {"act/v1/osaka/jetson-01/pack-1/segment"}
+    bodies = [said(m) for m in messages]
+    assert [(b["type"], b["end"]) for b in bodies] == [("new", None), ("update", 5), ("end", 7)]
+    assert len({b["id"] for b in bodies}) == 1
+    assert [b["seq"] for b in bodies] == [1, 2, 3]
+    assert all(b["v"] == 1 for b in bodies)
+
+
+def test_the_current_action_is_said_once_until_it_changes_and_nothing_when_all_is_silent():
+    announcer = Announcer("osaka", "jetson-01", "b", "1")
+    picking = [Now("operation", "Picking", 0.9, 3)]
+    first = announcer.action("pack-1", "imu", picking)
+    assert first is not None
+    assert said(first)["label"] == "Picking"
+    assert announcer.action("pack-1", "imu", picking) is None
+    silent = announcer.action("pack-1", "imu", [])
+    assert silent is not None
+    assert said(silent)["label"] is None
+    assert announcer.action("pack-1", "imu", []) is None

@@ -1,0 +1,94 @@
+"""What the READMEs say exists, exists; what exists, they say."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge import config
+from sensor_adapters.adapter import GROUP
+from sensor_adapters.samples import DecodeError
+from trainer.recipes import names
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("sensor_adapters", "edge", "trainer")
+
+
+def readme(folder: str) -> str:
+    return (ROOT / folder / "README.md").read_text()
+
+
+def block(text: str, language: str, containing: str) -> str:
+    found = re.findall(rf"```{language}\n(.*?)```", text, re.S)
+    return next(b for b in found if containing in b)
+
+
+def test_every_adapter_is_in_the_table():
+    for point in entry_points(group=GROUP):
+        assert f"| `{point.name}` |" in readme("sensor_adapters")
+
+
+def test_the_readmes_adapter_decodes_what_it_says_and_refuses_the_rest():
+    scope: dict = {}
+    exec(block(readme("sensor_adapters"), "python", "def decode"), scope)
+    samples = scope["decode"]("door-1", b"open 1767254400000000")
+    assert samples.values.tolist() == [[1.0]]
+    assert samples.time_us.tolist() == [1767254400000000]
+    with pytest.raises(DecodeError, match="door-1"):
+        scope["decode"]("door-1", b"ajar")
+
+
+def test_the_readmes_payload_is_an_imu_payload():
+    from sensor_adapters import imu
+
+    payload = block(readme("sensor_adapters"), "json", '"acc"').encode()
+    assert np.isclose(imu.decode("imu-rw", payload).values[0, 0], 0.38 * 9.80665)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with 3.11")
+def test_the_readmes_site_is_a_site(tmp_path):
+    text = block(readme("edge"), "toml", "[stations.pack-1]")
+    site = tmp_path / "site.toml"
+    site.write_text(text)
+    assert config.load(site).stations["pack-1"].devices["scanner"].placement == "scanner"
+    said = tomllib.loads(text)
+    for name in ("broker", "log", "time"):
+        fields = set(config.SiteConfig.__annotations__[name].__struct_fields__)
+        assert set(said[name]) == fields, f"[{name}] of the README and of the program differ"
+
+
+@pytest.mark.parametrize("folder", PACKAGES)
+def test_every_module_is_named_in_its_folders_readme_or_in_the_list_of_adapters(folder):
+    text = readme(folder)
+    missing = [
+        path.name
+        for path in (ROOT / folder).glob("*.py")
+        if path.name not in ("__init__.py", "__main__.py") and path.name not in text
+    ]
+    assert not missing
+
+
+def test_every_recipe_is_in_the_trainers_readme():
+    assert [name for name in names() if name not in readme("trainer")] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "commands"),
+    [
+        ("edge", ("run", "check", "bench")),
+        ("sensor_adapters", ("list", "show", "site", "replay")),
+        ("trainer", ("recipes", "fit", "export", "evaluate", "score", "reproduce", "table")),
+    ],
+)
+def test_every_command_explains_itself(module, commands):
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", module, command, "--help"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert "Usage" in done.stdout
