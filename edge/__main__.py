@@ -17,7 +17,7 @@ from edge.bundle import BundleError
 from edge.config import ConfigError, SiteConfig
 from edge.inbox import BrokerRefused
 from edge.service import Service, load_models
-from edge.sqlite_log import LogError
+from edge.sqlite_log import LogError, refuse_unfit
 
 app = typer.Typer(
     help="Run quantised models on a board's MQTT sensor streams, and log segments to SQLite.",
@@ -62,7 +62,9 @@ def check(site: SiteFile, as_json: Json = False) -> None:
     try:
         config = configs.load(site)
         models = load_models(config)
-    except (ConfigError, BundleError) as error:
+        config.broker.password()
+        refuse_unfit(Path(config.log.path))
+    except (ConfigError, BundleError, LogError) as error:
         fail(str(error), 2)
     rows = [
         {

@@ -131,6 +131,8 @@ class Manifest(_Strict, frozen=True, kw_only=True):
     git_revision: str
     sha256: dict[str, str]
     """Of every other file of the folder."""
+    seal: str
+    """SHA-256 of this manifest with an empty seal."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,22 @@ class Bundle:
         return self.folder / name if name in self.manifest.sha256 else None
 
     def reference(self) -> Arrays:
-        """Return ``in.<tensor>`` and ``out.<tensor>`` arrays, first axis the step."""
-        with np.load(self.folder / REFERENCE, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        """Return ``in.<tensor>`` and ``out.<tensor>`` arrays, first axis the step.
+
+        Raises:
+            BundleError: it is no such file, or lacks a tensor.
+        """
+        path = self.folder / REFERENCE
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                found = {name: file[name] for name in file.files}
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{path}: {error}, expected arrays of numbers") from error
+        wanted = [f"in.{name}" for name in self.manifest.tensor_inputs]
+        wanted += [f"out.{name}" for name in self.manifest.tensor_outputs]
+        if missing := sorted(set(wanted) - set(found)):
+            raise BundleError(f"{path}: found no {missing[0]}, expected it for every tensor")
+        return found
 
 
 def sha256(path: Path) -> str:
@@ -156,12 +171,21 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def sealed(manifest: Manifest) -> str:
+    """Return the seal that belongs on a manifest."""
+    return hashlib.sha256(
+        msgspec.json.encode(msgspec.structs.replace(manifest, seal=""))
+    ).hexdigest()
+
+
 def load(folder: Path) -> Bundle:
     """Return the bundle in ``folder``, every file's hash checked.
 
+    Files that the manifest does not list are left alone.
+
     Raises:
         BundleError: no folder, no or an unreadable manifest, another format version, a file
-            missing, added or changed, or shapes that contradict each other.
+            missing or changed, or shapes that contradict each other.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -173,6 +197,11 @@ def load(folder: Path) -> Bundle:
     if manifest.format_version != FORMAT_VERSION:
         raise BundleError(
             f"{path}: format_version is {manifest.format_version}, expected {FORMAT_VERSION}"
+        )
+    if (found := sealed(manifest)) != manifest.seal:
+        raise BundleError(
+            f"{path}: seal is {manifest.seal[:12]}…, expected {found[:12]}…: the manifest was"
+            " changed after export; copy the bundle again"
         )
     for name, expected in manifest.sha256.items():
         file = folder / name
@@ -195,7 +224,9 @@ def _check_shapes(path: Path, manifest: Manifest) -> None:
             raise BundleError(f"{path}: {what} is {found}, expected {expected}")
 
     need("presence of reference.npz", REFERENCE in manifest.sha256, True)
-    need("presence of a model", any(f in manifest.sha256 for f in MODEL_FILES.values()), True)
+    models = [engine for engine, name in MODEL_FILES.items() if name in manifest.sha256]
+    need("presence of a model", bool(models), True)
+    need("quantization", sorted(manifest.quantization), sorted(models))
     for block in manifest.inputs:
         count = len(block.channels)
         for field in ("units", "mean", "std"):
@@ -219,6 +250,7 @@ def write(folder: Path, manifest: Manifest) -> Bundle:
     """Write the manifest over the files already in ``folder``, their hashes filled in."""
     files = sorted(p for p in folder.iterdir() if p.name != MANIFEST)
     manifest = msgspec.structs.replace(manifest, sha256={p.name: sha256(p) for p in files})
+    manifest = msgspec.structs.replace(manifest, seal=sealed(manifest))
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
     (folder / MANIFEST).write_bytes(text + b"\n")
     return load(folder)

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from sensor_adapters.samples import Int64s, Samples
+from sensor_adapters.samples import US_PER_S, Int64s, Samples
+
+MOST_LEAP_US = 600 * US_PER_S
 
 
 class DeviceClock:
@@ -18,12 +20,14 @@ class DeviceClock:
 
         A device of unknown origin is placed by its fastest message so far: the newest reading of
         a message can not be younger than its arrival, so the smallest difference is the best
-        estimate, and a late message can not bend it.
+        estimate, and a late message can not bend it. A message that would improve it by more than
+        ``MOST_LEAP_US`` is taken for a fault of the device: it is placed, and moves nothing.
         """
         if samples.clock == "utc" or not len(samples):
             return samples.time_us
         offset_us = received_us - int(samples.time_us[-1])
         if samples.boot != self._boot:
             self._boot, self.offset_us = samples.boot, offset_us
-        self.offset_us = min(self.offset_us, offset_us)
+        if self.offset_us - offset_us <= MOST_LEAP_US:
+            self.offset_us = min(self.offset_us, offset_us)
         return np.asarray(samples.time_us + self.offset_us, np.int64)

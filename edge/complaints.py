@@ -20,7 +20,7 @@ class Complaints:
         """Count a fault; log it if its key is new or was last said a minute ago."""
         self.total += 1
         said_us, since = self._said.get(key, (None, 0))
-        if said_us is not None and now_us - said_us < EVERY_US:
+        if said_us is not None and 0 <= now_us - said_us < EVERY_US:  # clocks are set back, too
             self._said[key] = (said_us, since + 1)
             return
         log.warning("%s%s", text, f" ({since} more since)" if since else "")

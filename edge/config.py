@@ -30,9 +30,18 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
     """Path of a file that holds the password; never the password itself."""
 
     def password(self) -> str:
-        """Return the password, from the file or from SOLOSENSE_MQTT_PASSWORD."""
+        """Return the password, from the file or from SOLOSENSE_MQTT_PASSWORD.
+
+        Raises:
+            ConfigError: the file can not be read.
+        """
         if self.password_file:
-            return Path(self.password_file).read_text(encoding="utf-8").strip()
+            try:
+                return Path(self.password_file).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(
+                    f"broker.password_file: {error}, expected a file that holds the password"
+                ) from error
         return os.environ.get("SOLOSENSE_MQTT_PASSWORD", "")
 
 
@@ -114,6 +123,8 @@ def load(path: Path) -> SiteConfig:
         raise ConfigError(f"{path}: {error.strerror}, expected a site configuration") from error
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
+    if isinstance(version := raw.get("version"), int) and version != VERSION:
+        raise ConfigError(f"{path.name}: version is {version}, expected {VERSION}")
     config: SiteConfig = _convert(path.name, "", raw, SiteConfig)
     _check(path.name, config)
     return _absolute(config, path.parent.resolve())
@@ -138,7 +149,9 @@ def _convert(file: str, key: str, value: Any, wanted: Any) -> Any:
         return wanted(
             **{n: _convert(file, inside + n, v, fields[n].type) for n, v in value.items()}
         )
-    if typing.get_origin(wanted) is dict and isinstance(value, dict):
+    if typing.get_origin(wanted) is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where} is {value!r}, expected a table")
         inner = typing.get_args(wanted)[1]
         return {name: _convert(file, f"{key}.{name}", v, inner) for name, v in value.items()}
     try:
@@ -162,6 +175,7 @@ def _check(file: str, config: SiteConfig) -> None:
             raise ConfigError(f"{file}: {key} is {found!r}, expected {expected}")
 
     need(config.version == VERSION, "version", config.version, str(VERSION))
+    need(bool(config.broker.host.strip()), "broker.host", config.broker.host, "a host's name")
     need(0 < config.broker.port < 65536, "broker.port", config.broker.port, "1 to 65535")
     need(bool(config.stations), "stations", {}, "at least one station")
     for name, low in (("lateness_s", 0.0), ("silence_s", 1.0), ("max_jump_s", 1.0)):
@@ -179,6 +193,12 @@ def _check(file: str, config: SiteConfig) -> None:
     for id_, station in config.stations.items():
         key = f"stations.{id_}"
         need(bool(station.bundles), f"{key}.bundles", [], "at least one bundle folder")
+        need(
+            len(set(station.bundles)) == len(station.bundles),
+            f"{key}.bundles",
+            list(station.bundles),
+            "each bundle once",
+        )
         need(bool(station.devices), f"{key}.devices", {}, "at least one device")
         placements: dict[str, str] = {}
         for device_id, device in station.devices.items():

@@ -13,12 +13,22 @@ class Sequence:
     """The sequence numbers of one boot: which came, which may still come."""
 
     newest: int
+    first: int = -1
+    """The one heard first; some before it may have been overtaken by it."""
     missing: set[int] = field(default_factory=set)
     """At most ``MOST_MISSING``."""
+    overtaken: set[int] = field(default_factory=set)
+    """Those before ``first`` that came; at most ``MOST_MISSING``."""
     given_up: int = 0
 
-    def accept(self, seq: int) -> bool:
-        """Return whether ``seq`` is new."""
+    def has_heard(self, seq: int) -> bool:
+        """Return whether ``seq`` came before, or is so old that it must have."""
+        if seq > self.newest or seq in self.missing:
+            return False
+        return seq >= self.first or seq < self.first - MOST_MISSING or seq in self.overtaken
+
+    def note(self, seq: int) -> None:
+        """Take in a number that was not heard before."""
         if seq > self.newest:
             first = max(self.newest + 1, seq - MOST_MISSING)
             self.given_up += first - self.newest - 1
@@ -27,11 +37,10 @@ class Sequence:
             while len(self.missing) > MOST_MISSING:
                 self.missing.remove(min(self.missing))
                 self.given_up += 1
-            return True
-        if seq in self.missing:
-            self.missing.remove(seq)
-            return True
-        return False
+        elif seq < self.first:
+            self.overtaken.add(seq)
+        else:
+            self.missing.discard(seq)
 
     @property
     def lost(self) -> int:
@@ -50,35 +59,61 @@ class DeviceState:
     boot: str = ""
     first_us: int = NEVER_US
     last_us: int = NEVER_US
+    newest_us: int = NEVER_US
+    """Event time of its newest reading in this session or any before."""
     messages: int = 0
     samples: int = 0
     rejected: int = 0
     duplicated: int = 0
     late: int = 0
+    restarts: int = 0
+    """How often its numbers began again under the same boot."""
     clock: DeviceClock = field(default_factory=DeviceClock)
     _lost_before: int = 0
     _sequences: dict[str, Sequence] = field(default_factory=dict)
 
-    def is_new(self, boot: str, seq: int | None) -> bool:
-        """Return whether this payload has not come before; count it."""
+    def is_new(self, boot: str, seq: int | None, newest_us: int = NEVER_US) -> bool:
+        """Return whether this payload has not come before; count it.
+
+        ``newest_us`` is the time of its newest reading where the device speaks UTC. A number that
+        came before with a time that did not is no repetition: the device restarted, and kept its
+        boot.
+        """
         self.messages += 1
+        known = self._sequences.get(boot)
+        if seq is not None and known is not None and known.has_heard(seq):
+            if newest_us <= self.newest_us:
+                self.duplicated += 1
+                return False
+            self.restarts += 1
+            self._lost_before += self._sequences.pop(boot).lost
+            known = None
         self.boot = boot
         if seq is None:
             return True
-        known = self._sequences.get(boot)
-        if known is None:
-            while len(self._sequences) >= 2:
-                oldest = next(iter(self._sequences))
-                self._lost_before += self._sequences.pop(oldest).lost
-            self._sequences[boot] = Sequence(seq)
+        if known is not None:
+            known.note(seq)
             return True
-        if known.accept(seq):
-            return True
-        self.duplicated += 1
-        return False
+        while len(self._sequences) >= 2:
+            oldest = next(iter(self._sequences))
+            self._lost_before += self._sequences.pop(oldest).lost
+        self._sequences[boot] = Sequence(seq, seq)
+        return True
+
+    def next_session(self) -> "DeviceState":
+        """Return the device as the next session begins: counts at 0, numbers remembered."""
+        sequences = {
+            boot: Sequence(s.newest, s.first, overtaken=s.overtaken)
+            for boot, s in self._sequences.items()
+        }
+        return DeviceState(
+            self.device, self.adapter, self.placement, self.status, self.boot,
+            newest_us=self.newest_us, _sequences=sequences,
+        )  # fmt: skip
 
     def heard(self, first_us: int, last_us: int, samples: int) -> None:
         """Note readings in event time."""
+        self.newest_us = max(self.newest_us, last_us)
         self.first_us = first_us if self.first_us == NEVER_US else min(self.first_us, first_us)
         self.last_us = max(self.last_us, last_us)
         self.samples += samples

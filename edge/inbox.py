@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 MOST_QUEUED = 20_000
 KEEPALIVE_S = 30
+SHORT_S, MOST_SHORT = 10.0, 3  # connections that end so soon, so often: somebody takes our place
 REFUSED = {"Bad user name or password", "Not authorized", "Banned", "Client identifier not valid"}
 
 
@@ -43,6 +44,9 @@ class Inbox:
         self.refusal: str | None = None
         """Why the broker turned us away, where that is a matter of settings."""
         self._failed: str | None = None
+        self._short = 0  # connections in a row that were lost soon
+        self._connected_s = 0.0
+        self._client_id = client_id
         self._stopping = threading.Event()
         self._subscribed = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
@@ -66,7 +70,7 @@ class Inbox:
             try:
                 self._client.connect(self._broker.host, self._broker.port, KEEPALIVE_S)
                 self._client.loop_forever(retry_first_connection=False)
-            except OSError as error:
+            except (OSError, ValueError) as error:  # a name that can not be one is a ValueError
                 self._say(
                     f"no broker at {self._broker.host}:{self._broker.port} ({error});"
                     " trying again every 2 s"
@@ -87,7 +91,9 @@ class Inbox:
                 self.refusal = f"{text}; check broker.username and broker.password_file"
             self._say(text)
             return
-        self._failed = None
+        if not self._short:
+            self._failed = None
+        self._connected_s = time.monotonic()
         self.connections += 1
         log.info("connected to %s:%d", self._broker.host, self._broker.port)
         client.subscribe([(topic, 1) for topic in self._topics])
@@ -104,8 +110,16 @@ class Inbox:
     def _on_disconnect(
         self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
-        if not self._stopping.is_set() and reason.is_failure:
+        if self._stopping.is_set() or not reason.is_failure:
+            return
+        self._short = self._short + 1 if time.monotonic() - self._connected_s < SHORT_S else 0
+        if self._short < MOST_SHORT:
             self._say(f"lost the broker: {reason}; connecting again")
+            return
+        self._say(
+            f"lost the broker again and again within {SHORT_S:g} s of connecting: is there"
+            f" another board as {self._client_id}? site and node must be a board's own"
+        )
 
     def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
         """Stamp and queue. Nothing here may raise: that would end paho's thread."""

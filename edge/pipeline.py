@@ -21,12 +21,14 @@ from edge.segments import Segment
 from edge.station import Refused, Station
 from edge.timeline import NEVER_US
 from edge.windows import WindowError
-from sensor_adapters.payloads import DeviceStatus, decode as decode_header
+from sensor_adapters.payloads import DeviceStatus, brief, decode as decode_header
 from sensor_adapters.samples import DecodeError
-from sensor_adapters.topics import InTopic, Message, TopicError, parse_in
+from sensor_adapters.topics import InTopic, Message, TopicError, base, parse_in
 
 log = logging.getLogger(__name__)
 STATUS = "status"
+MOST_PASSED_US = 5_000_000  # between two calls of advance; more is a clock that was set, or sleep
+MOST_SAID = 400  # characters of a stranger's text in a warning
 _status_decoder = msgspec.json.Decoder(DeviceStatus)
 
 
@@ -65,6 +67,7 @@ class Pipeline:
         """Steps inferred, over all lanes."""
         self._ended: list[Record] = []
         self._now_us = 0
+        self._advanced_us: int | None = None
 
     # --- messages in ---
 
@@ -80,6 +83,12 @@ class Pipeline:
         station = self.stations[topic.station]
         device = station.devices[topic.device]
         try:
+            if message.retained and topic.kind == STATUS:
+                return  # a birth or will from before our time; the next reading tells
+            if message.retained:
+                raise Refused("a retained payload is old news, expected a live one")
+            if topic.kind not in (device.adapter, STATUS):
+                raise Refused(f"topic is of kind {topic.kind!r}, expected {device.adapter}")
             if topic.kind == STATUS:
                 self._status(station, device, message)
             else:
@@ -96,42 +105,46 @@ class Pipeline:
         """Return the topic's parts if it is one of our devices'.
 
         Raises:
-            TopicError: no station or device of that name, or of another kind.
+            TopicError: another form, another board's, no station or device of that name.
         """
         topic = parse_in(message.topic)
-        if message.retained:
-            raise TopicError(f"{topic.device}: a retained payload is old news; it was dropped")
+        ours = (self._config.site, self._config.node)
+        if (topic.site, topic.node) != ours:
+            raise TopicError(
+                f"topic {message.topic!r} is another board's, expected {base(*ours)}/…"
+            )
         station = self.stations.get(topic.station)
         if station is None:
             known = ", ".join(self.stations)
             raise TopicError(f"station {topic.station!r} is not configured, expected {known}")
-        device = station.devices.get(topic.device)
-        if device is None:
+        if topic.device not in station.devices:
             known = ", ".join(station.devices)
             raise TopicError(
                 f"{topic.station}: device {topic.device!r} is not configured, expected {known}"
-            )
-        if topic.kind not in (device.adapter, STATUS):
-            raise TopicError(
-                f"{topic.station}/{topic.device}: topic is of kind {topic.kind!r},"
-                f" expected {device.adapter}"
             )
         return topic
 
     def _refuse(self, key: str, text: str) -> None:
         self.refused += 1
-        self.complaints.add(key, text, self._now_us)
+        self.complaints.add(key[:MOST_SAID], text[:MOST_SAID], self._now_us)
 
     def _samples(self, station: Station, device: DeviceState, message: Message) -> None:
+        who, restarts = f"{station.id}/{device.device}", device.restarts
         samples = station.decode(device, message.payload, message.received_us)
         if samples is None:
             return
-        if station.starts_anew(samples, message.received_us):
+        if device.restarts > restarts:
+            self.complaints.add(
+                f"restart {who}",
+                f"{who}: seq ran back to {samples.seq} while its time went on,"
+                f" expected another boot than {brief(samples.boot)} after a restart",
+                self._now_us,
+            )
+        if station.starts_anew(samples):
             log.info("%s: time begins anew; session %d ends", station.id, station.session)
             self._end_session(station)
             device = station.devices[device.device]
-        if late := station.add(device, samples, message.received_us):
-            who = f"{station.id}/{device.device}"
+        if late := station.add(device, samples):
             behind_s = (station.timeline.watermark_us - int(samples.time_us[0])) / 1e6
             self.complaints.add(
                 f"late {who}",
@@ -155,8 +168,10 @@ class Pipeline:
         self._now_us = now_us
         records, self._ended = self._ended, []
         due = []
+        passed_us = now_us - (now_us if self._advanced_us is None else self._advanced_us)
+        self._advanced_us = now_us
         for station in self.stations.values():
-            station.pass_silence(now_us)
+            station.pass_time(min(max(passed_us, 0), MOST_PASSED_US))
             if station.is_due:
                 due.append(station)
         records += self._infer(due)

@@ -63,19 +63,29 @@ def _check_devices(id_: str, config: SiteConfig, model: Model) -> None:
     manifest = model.bundle.manifest
     devices = config.stations[id_].devices
     stream = {d.placement: load_adapter(d.adapter).stream for d in devices.values()}
-    need = [(c.rpartition(".")[0], c) for block in manifest.inputs for c in block.channels]
-    need += [(d.placement, "") for d in manifest.devices]
-    for placement, channel in need:
+    need = [
+        (c.rpartition(".")[0], c.rpartition(".")[2], unit)
+        for block in manifest.inputs
+        for c, unit in zip(block.channels, block.units, strict=True)
+    ]
+    need += [(d.placement, "", d.kind) for d in manifest.devices]
+    for placement, channel, unit_or_kind in need:
         if placement not in stream:
             raise ConfigError(
                 f"stations.{id_}.devices: none sits at {placement!r}, which bundle"
                 f" {manifest.name} needs; found {', '.join(sorted(stream))}"
             )
-        names = [c.name for c in stream[placement].channels]
-        if channel and channel.rpartition(".")[2] not in names:
+        units = {c.name: c.unit for c in stream[placement].channels}
+        if channel and channel not in units:
             raise ConfigError(
-                f"stations.{id_}.devices: {placement} gives {', '.join(names)}; bundle"
-                f" {manifest.name} needs {channel}"
+                f"stations.{id_}.devices: {placement} gives {', '.join(units)}; bundle"
+                f" {manifest.name} needs {placement}.{channel}"
+            )
+        found = units[channel] if channel else stream[placement].kind
+        if found != unit_or_kind:
+            raise ConfigError(
+                f"stations.{id_}.devices: {placement} gives {channel or 'a stream'} of {found};"
+                f" bundle {manifest.name} needs {unit_or_kind}"
             )
 
 
@@ -184,7 +194,7 @@ class Service:
         try:
             body = msgspec.json.decode(ping.payload)
             transaction = body["transaction"]
-        except (msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError):
             name, transaction = f"{name} without transaction", None
         if name != "ping":
             self._pipeline.complaints.add(

@@ -92,7 +92,7 @@ class SqliteLog:
         """
         self._path = path
         self._is_closed = False
-        _refuse_unfit(path)
+        refuse_unfit(path)
         with _explained(self._path):
             connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         self._connection = connection
@@ -239,7 +239,7 @@ def _migrations() -> Migrations:
     return migrations
 
 
-def _refuse_unfit(path: Path) -> None:
+def refuse_unfit(path: Path) -> None:
     """Read a file that is to be the log, and only read it.
 
     Raises:

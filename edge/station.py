@@ -1,7 +1,8 @@
 """One station: its devices' samples on one timeline, its models' lanes, its sessions.
 
 A session runs from a station's first reading to its orderly end: all devices that spoke said
-``stopped`` or ``offline``, or time began anew after a silence (a replay, started again).
+``stopped`` or ``offline``, or time began anew after a silence (a replay, started again; a clock,
+set right).
 """
 
 from dataclasses import replace
@@ -12,7 +13,7 @@ from edge.devices import DeviceState
 from edge.lanes import Lane
 from edge.timeline import NEVER_US, Timeline
 from sensor_adapters.adapter import load_adapter
-from sensor_adapters.samples import Samples
+from sensor_adapters.samples import DecodeError, Samples
 
 
 class Refused(Exception):
@@ -29,6 +30,10 @@ class Station:
         self._config, self._manifests, self._time = config, manifests, time
         self._grid_us = max(m.step_us for m in manifests)
         self._delay_us = max(m.delay_steps * m.step_us for m in manifests)
+        self.devices = {
+            one: DeviceState(one, device.adapter, device.placement)
+            for one, device in config.devices.items()
+        }
         self._begin(session)
 
     def _begin(self, session: int) -> None:
@@ -36,12 +41,8 @@ class Station:
         self.session = session
         self.timeline = Timeline(self._time.lateness_us)
         self.lanes = [Lane(manifest) for manifest in self._manifests]
-        self.devices = {
-            id_: DeviceState(id_, device.adapter, device.placement)
-            for id_, device in self._config.devices.items()
-        }
-        self.received_us = NEVER_US
-        """When the newest message came."""
+        self.silent_us = 0
+        """Wall time since the newest reading that came in time, as far as the board was awake."""
         self._seen_us = NEVER_US
 
     @property
@@ -62,53 +63,68 @@ class Station:
 
         Raises:
             DecodeError: the adapter refuses it.
-            Refused: its time is too far ahead of the station's.
+            Refused: the adapter failed, or its time is too far ahead of the station's.
         """
-        samples = load_adapter(device.adapter).decode(device.device, payload)
-        if not device.is_new(samples.boot, samples.seq):
+        try:
+            samples = load_adapter(device.adapter).decode(device.device, payload)
+        except DecodeError:
+            raise
+        except Exception as error:  # adapters come from other packages, too
+            raise Refused(f"adapter {device.adapter} failed: {error!r}") from error
+        utc = samples.clock == "utc" and len(samples) > 0
+        newest_us = int(samples.time_us[-1]) if utc else NEVER_US
+        if utc and not self.is_silent and self._ahead_us(newest_us) > self._time.max_jump_us:
+            newest_us = NEVER_US  # no word on whether the device restarted
+        if not device.is_new(samples.boot, samples.seq, newest_us):
             return None
         time_us = device.clock.event_time_us(samples, received_us)
-        samples = replace(samples, time_us=time_us)
-        if len(samples) and self.timeline.newest_us != NEVER_US:
-            ahead_us = int(time_us[-1]) - self.now_us(received_us)
+        if len(samples) and not self.is_silent:
+            ahead_us = self._ahead_us(int(time_us[-1]))
             if ahead_us > self._time.max_jump_us:
                 raise Refused(
                     f"time is {ahead_us / 1e6:.0f} s ahead of its station,"
                     f" expected at most {self._time.max_jump_s:g} s: is its clock right?"
                 )
-        return samples
+        return replace(samples, time_us=time_us)
 
-    def now_us(self, wall_us: int) -> int:
-        """Return the event time it must be by now: the newest reading's, and what passed since."""
-        return self.timeline.newest_us + max(wall_us - self.received_us, 0)
+    @property
+    def is_silent(self) -> bool:
+        """Has nothing come in time for so long that the station's time is open to question?"""
+        return self.timeline.newest_us == NEVER_US or self.silent_us > self._time.silence_us
 
-    def starts_anew(self, samples: Samples, received_us: int) -> bool:
-        """Did time run back behind a silence: is this another session?"""
-        return (
-            len(samples) > 0
-            and self.timeline.newest_us != NEVER_US
-            and int(samples.time_us[-1]) < self.timeline.newest_us - self._time.lateness_us
-            and received_us - self.received_us > self._time.silence_us
-        )
+    def _ahead_us(self, time_us: int) -> int:
+        """Return how far a time is ahead of what it must be by now."""
+        return time_us - (self.timeline.newest_us + self.silent_us)
 
-    def add(self, device: DeviceState, samples: Samples, received_us: int) -> int:
+    def starts_anew(self, samples: Samples) -> bool:
+        """Did time run back, or leap, behind a silence: is this another session?"""
+        if not len(samples) or self.timeline.newest_us == NEVER_US or not self.is_silent:
+            return False
+        time_us = int(samples.time_us[-1])
+        is_behind = time_us < self.timeline.newest_us - self._time.lateness_us
+        return is_behind or self._ahead_us(time_us) > self._time.max_jump_us
+
+    def add(self, device: DeviceState, samples: Samples) -> int:
         """Put readings on the timeline; return how many came too late."""
-        self.received_us = max(self.received_us, received_us)
         if not len(samples):
             return 0
         device.heard(int(samples.time_us[0]), int(samples.time_us[-1]), len(samples))
         if device.status in ("unknown", "stopped", "offline"):
             device.status = "online"
         late = self.timeline.push(device.placement, samples)
+        if late < len(samples):
+            self.silent_us = 0
         device.late += late
         return late
 
-    def pass_silence(self, wall_us: int) -> None:
+    def pass_time(self, passed_us: int) -> None:
         """Move time on where nobody has spoken for long, so that gaps are closed and logged."""
-        silent_us = wall_us - self.received_us
-        if self.received_us != NEVER_US and silent_us > self._time.silence_us:
+        if self.timeline.newest_us == NEVER_US:
+            return
+        self.silent_us += passed_us
+        if self.is_silent:
             behind_us = self._time.silence_us + self._time.lateness_us
-            self.timeline.complete(self.now_us(wall_us) - behind_us)
+            self.timeline.complete(self.timeline.newest_us + self.silent_us - behind_us)
 
     def complete(self) -> None:
         """Take all that was heard as complete, the newest step and the models' delay included."""
@@ -118,10 +134,8 @@ class Station:
 
     def next_session(self) -> None:
         """Forget this session and wait for the next."""
-        status = {id_: d.status for id_, d in self.devices.items()}
+        self.devices = {id_: device.next_session() for id_, device in self.devices.items()}
         self._begin(self.session + 1)
-        for id_, device in self.devices.items():
-            device.status = status[id_]
 
     def forget(self) -> None:
         """Drop readings that no lane needs any more."""

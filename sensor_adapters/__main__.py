@@ -1,6 +1,7 @@
 """solosense-adapters: look at recordings, and replay them as live sensors."""
 
 import json
+import math
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -14,8 +15,8 @@ from sensor_adapters.adapter import GROUP, load_adapter
 from sensor_adapters.publisher import BrokerError, Publisher
 from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.recordings import open_recording
-from sensor_adapters.replay import Sent, count, messages, site_toml
-from sensor_adapters.topics import TopicError, check_id
+from sensor_adapters.replay import Sent, address, count, messages, site_toml
+from sensor_adapters.topics import check_id
 
 app = typer.Typer(
     help="Look at recordings, and replay them as live sensors.",
@@ -50,6 +51,16 @@ def opened(name: str) -> Recording:
     try:
         return open_recording(name)
     except RecordingError as error:
+        fail(str(error), 2)
+
+
+def check_names(broker: str, **ids: str) -> None:
+    """Stop if the broker's address or one of these ids can not be one."""
+    try:
+        address(broker)
+        for what, value in ids.items():
+            check_id(what, value)
+    except ValueError as error:
         fail(str(error), 2)
 
 
@@ -127,6 +138,7 @@ def site(
     station: StationId = "pack-1",
 ) -> None:
     """Print a site configuration under which a board can be sent this recording."""
+    check_names(broker, site=site, node=node, station=station)
     folders = [str(Path(b).resolve()) for b in bundle]
     print(site_toml(opened(recording), folders, broker, log, site, node, station), end="")
 
@@ -147,13 +159,11 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Publish a recording over MQTT, in the payloads of live devices."""
-    if speed < 0:
+    if not 0 <= speed < math.inf:
         fail(f"--speed is {speed:g}, expected 0 (as fast as it goes) or more", 2)
-    try:
-        for what, value in (("site", site), ("node", node), ("station", station)):
-            check_id(what, value)
-    except TopicError as error:
-        fail(str(error), 2)
+    if seconds is not None and not 0 < seconds < math.inf:
+        fail(f"--seconds is {seconds:g}, expected more than 0", 2)
+    check_names(broker, site=site, node=node, station=station)
     one = opened(recording)
     if seconds is not None:
         start_us, _ = one.span_us()

@@ -16,7 +16,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from sensor_adapters.replay import Sent
+from sensor_adapters.replay import Sent, address
 from sensor_adapters.topics import base
 
 PING_EVERY = 250
@@ -32,10 +32,12 @@ class Publisher:
     """One connection to a broker; ``with`` it, publish, and it says what the board answered."""
 
     def __init__(self, broker: str, site: str, node: str) -> None:
-        host, _, port = broker.rpartition(":")
-        if not host or not port.isdigit():
-            raise BrokerError(f"broker is {broker!r}, expected HOST:PORT, as localhost:1883")
-        self._host, self._port = host, int(port)
+        """Prepare to connect.
+
+        Raises:
+            ValueError: ``broker`` is not HOST:PORT.
+        """
+        self._host, self._port = address(broker)
         self._base = base(site, node)
         self.boot = uuid.uuid4().hex[:8]
         """What the devices call this start of theirs; new for every publisher."""
@@ -56,7 +58,7 @@ class Publisher:
         where = f"{self._host}:{self._port}"
         try:
             self._client.connect(self._host, self._port)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a name that can not be one is a ValueError
             raise BrokerError(f"no broker at {where} ({error}), expected one to listen") from error
         self._client.loop_start()
         if not self._connected.wait(10) or self._reason is not None:
@@ -80,12 +82,13 @@ class Publisher:
         try:
             body = msgspec.json.decode(message.payload)
             who, _, number = str(body["transaction"]).partition("-")
-        except (msgspec.DecodeError, TypeError, KeyError):
+            data = body["data"]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError):
             return
-        if who == self.boot and number.isdigit():
+        if who == self.boot and number.isdecimal():
             with self._came:
                 self._answered = max(self._answered, int(number))
-                self._answers[number] = body["data"]
+                self._answers[number] = data
                 self._came.notify_all()
 
     def _ask(self) -> None:

@@ -1,6 +1,7 @@
 """A recording as its devices would have sent it: payloads in the order of their time. No I/O."""
 
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
@@ -78,32 +79,56 @@ def count(recording: Recording) -> int:
     return sum(len(list(batches(s))) + 2 for s in recording.samples if len(s))
 
 
+def address(broker: str) -> tuple[str, int]:
+    """Return host and port.
+
+    >>> address("localhost:1883")
+    ('localhost', 1883)
+
+    Raises:
+        ValueError: it has another form.
+    """
+    host, _, port = broker.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"broker is {broker!r}, expected HOST:PORT, as localhost:1883")
+    return host, int(port)
+
+
 def site_toml(
     recording: Recording, bundles: list[str], broker: str, log: str, site: str, node: str,
     station: str,
 ) -> str:  # fmt: skip
-    """Return a site configuration under which a board can be sent this recording."""
-    host, _, port = broker.rpartition(":")
-    quoted = ", ".join(f'"{b}"' for b in bundles)
+    """Return a site configuration under which a board can be sent this recording.
+
+    Raises:
+        ValueError: ``broker`` is not HOST:PORT.
+    """
+    host, port = address(broker)
     lines = [
         "version = 1",
-        f'site = "{site}"',
-        f'node = "{node}"',
+        f"site = {_quoted(site)}",
+        f"node = {_quoted(node)}",
         "",
         "[broker]",
-        f'host = "{host}"',
+        f"host = {_quoted(host)}",
         f"port = {port}",
         "",
         "[log]",
-        f'path = "{log}"',
+        f"path = {_quoted(log)}",
         "",
         f"[stations.{station}]",
-        f"bundles = [{quoted}]",
+        f"bundles = [{', '.join(map(_quoted, bundles))}]",
         "",
         f"[stations.{station}.devices]",
     ]
     lines += [
-        f'{id_} = {{ adapter = "{device.adapter}", placement = "{device.placement}" }}'
+        f"{id_} = {{ adapter = {_quoted(device.adapter)},"
+        f" placement = {_quoted(device.placement)} }}"
         for id_, device in recording.devices.items()
     ]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """Return a text as TOML spells it, which is as JSON does."""
+    return json.dumps(text, ensure_ascii=False)

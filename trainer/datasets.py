@@ -120,6 +120,7 @@ def unscaled(recipe: Recipe, levels: tuple[Level, ...], recordings: list[Recordi
         data_license=recipe.data_license,
         git_revision="",
         sha256={},
+        seal="",
     )
 
 

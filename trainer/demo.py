@@ -24,13 +24,13 @@ from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.replay import count, messages, site_toml
 from trainer.metrics import ScoreError
-from trainer.score import newest_segments, score_log
+from trainer.score import ask, newest_segments, score_log
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLES = ("imu", "camera", "iot")
 SITE, NODE, STATION = "demo", "board-1", "pack-1"
 START_S, STOP_S = 30.0, 20.0
-out = Console()
+out = Console(width=None if sys.stdout.isatty() else 110)
 
 
 class DemoError(Exception):
@@ -139,9 +139,16 @@ def report(recording: Recording, db: Path, health: dict[str, Any], wall_s: float
         last.add_row(*map(str, segment))
     out.print(last)
     out.print(f"\nthe log: {db}")
+    query = (
+        "SELECT bundle, label, count, round(median_s, 1) AS median_s FROM operation_durations"
+        " ORDER BY bundle, count DESC LIMIT 5"
+    )
     out.print("ask it:", highlight=False)
-    query = "SELECT label, count, mean_s FROM operation_durations WHERE bundle = 'imu'"
     out.print(f'  sqlite3 -box {db} "{query}"', highlight=False, soft_wrap=True)
+    answer = Table("bundle", "label", "count", "median_s")
+    for found in ask(db, query):
+        answer.add_row(*map(str, found))
+    out.print(answer)
 
 
 def main(

@@ -194,6 +194,15 @@ def _lane(level: str, rows: list[_Row], end_us: int) -> LoggedLane:
     )
 
 
+def ask(db: Path, sql: str) -> list[tuple]:
+    """Return the rows of an analyst's query.
+
+    Raises:
+        ScoreError: no such log, or SQLite does not understand the query.
+    """
+    return _query(db, sql)
+
+
 def newest_segments(db: Path, count: int) -> list[tuple]:
     """Return (start UTC, bundle, level, label, s, confidence, state) of the newest, oldest first.
 
@@ -201,8 +210,9 @@ def newest_segments(db: Path, count: int) -> list[tuple]:
         ScoreError: no such log.
     """
     newest = """
-    SELECT start_utc, bundle, level, label, round(duration_s, 1), round(confidence, 2), state
-    FROM segments_readable ORDER BY start_us DESC, bundle LIMIT ?
+    SELECT substr(start_utc, 12, 8), bundle, level, label, round(duration_s, 1),
+           round(confidence, 2), state
+    FROM segments_readable ORDER BY start_utc DESC, bundle, level LIMIT ?
     """
     return _query(db, newest, count)[::-1]
 

@@ -2,9 +2,9 @@
 
 Two forms share their weights. `Student` reads whole recordings, for training; `StudentStep`
 reads one step of many stations and is what `trainer.export` writes. Per input, two strided
-convolutions run over the rows of a step and are pooled by mean and maximum; device states join
-by one linear layer; a GRU carries what came before; each label level has a softmax, and one
-sigmoid says whether a segment begins at this step.
+convolutions run over the rows of a step and are pooled by mean and maximum, beside each channel's
+mean and deviation; device states join by one linear layer; a GRU carries what came before; each
+label level has a softmax, and one sigmoid says whether a segment begins at this step.
 
 Legend: B batch (stations), T steps, R rows of a step, C channels, E devices, S state size,
 D features of a step, H hidden size, K labels of a level.
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 KERNEL = 5
+FLAT = 1e-4  # variance of a channel that does not move; keeps the root's slope finite
 CLIP = 5.0
 """Deviations from the mean beyond which a reading counts no more: one knock must not stretch the
 range that all other readings share in 8 bits."""
@@ -102,19 +103,31 @@ class Answers(NamedTuple):
 
 
 class RowEncoder(nn.Module):
-    """What happened in one step, from its rows: (N, R, C) twice -> (N, 2 * width)."""
+    """What happened in one step, from its rows: (N, R, C) twice -> (N, 3 * width).
+
+    Two convolutions, pooled by mean and maximum, see movement; a linear layer over each channel's
+    mean, deviation and share observed sees posture and vigour, which few data teach sooner.
+    """
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.near = nn.Conv1d(2 * channels, width, KERNEL, stride=2, padding=KERNEL // 2)
         self.far = nn.Conv1d(width, width, KERNEL, stride=2, padding=KERNEL // 2)
+        self.statistics = nn.Linear(3 * channels, width)
 
     def forward(self, values: Tensor, observed: Tensor) -> Tensor:
         """Return the pooled features; what was not observed counts as 0 whatever it holds."""
         values = values.clamp(-CLIP, CLIP) * observed
+        # no kept axes of size 1 here: LiteRT's converter takes them for the batch
+        count = observed.sum(1).clamp(min=1)  # (N, C)
+        mean = values.sum(1) / count
+        variance = values.square().sum(1) / count - mean.square()
+        spread = (variance.clamp(min=0) + FLAT).sqrt()
+        said = torch.cat([mean, spread, observed.mean(1)], -1)  # (N, 3C)
+        said = functional.relu(self.statistics(said))  # (N, width)
         rows = torch.cat([values, observed], -1).transpose(1, 2)  # (N, 2C, R)
         rows = functional.relu(self.far(functional.relu(self.near(rows))))
-        return torch.cat([rows.mean(2), rows.amax(2)], -1)
+        return torch.cat([rows.mean(2), rows.amax(2), said], -1)
 
 
 class Student(nn.Module):
@@ -127,7 +140,7 @@ class Student(nn.Module):
             {name: RowEncoder(channels, config.width) for name, _, channels in config.inputs}
         )
         self.devices = nn.Linear(2 * config.devices, config.width) if config.devices else None
-        features = 2 * config.width * len(config.inputs) + config.width * bool(config.devices)
+        features = 3 * config.width * len(config.inputs) + config.width * bool(config.devices)
         self.fuse = nn.Linear(features, config.hidden)
         self.drop = nn.Dropout(config.dropout)
         self.gru = nn.GRU(

@@ -56,5 +56,6 @@ def manifest(**changes: object) -> Manifest:
         data_license="none",
         git_revision="none",
         sha256={},
+        seal="",
     )
     return msgspec.structs.replace(base, **changes)

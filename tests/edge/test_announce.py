@@ -1,5 +1,7 @@
 """What the board says over MQTT."""
 
+from typing import Literal
+
 import msgspec
 
 from edge.announce import Announcer
@@ -12,14 +14,15 @@ def said(message) -> dict:
     return msgspec.json.decode(message.payload)
 
 
-def record(state: str, end_us: int = 2) -> SegmentRecord:
+def record(state: Literal["open", "closed", "interrupted"], end_us: int = 2) -> SegmentRecord:
     segment = Segment("operation", "Picking", "", 1, end_us, 0.91234567, 1.0, state)
     return SegmentRecord("pack-1", "imu", "imu", 1, segment, 9)
 
 
 def test_a_segment_is_new_then_updated_then_ended_under_one_id():
     announcer = Announcer("osaka", "jetson-01", "b", "1")
-    messages = [announcer.segment(record(*r)) for r in (("open", 2), ("open", 5), ("closed", 7))]
+    told = (record("open", 2), record("open", 5), record("closed", 7))
+    messages = [announcer.segment(one) for one in told]
     assert {m.topic for m in messages} == {"act/v1/osaka/jetson-01/pack-1/segment"}
     bodies = [said(m) for m in messages]
     assert [(b["type"], b["end"]) for b in bodies] == [("new", None), ("update", 5), ("end", 7)]

@@ -144,6 +144,10 @@ def test_an_export_answers_as_the_student_does(files, student, name):
     assert found.largest > 0 or "float" in name
 
 
+# ONNX Runtime's float products add up in another order for another number of rows
+ROUNDING = {"onnx-float": 1e-6}
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_stations_answer_does_not_depend_on_who_shares_its_call(files, name):
     path, _ = files[name]
@@ -154,7 +158,8 @@ def test_a_stations_answer_does_not_depend_on_who_shares_its_call(files, name):
         together = engine(path, batch)({n: x[:batch] for n, x in given.items()})
         for output, answer in together.items():
             for row in range(batch):
-                assert np.array_equal(answer[row], alone[row][output][0]), (batch, output, row)
+                off = np.abs(answer[row] - alone[row][output][0]).max()
+                assert off <= ROUNDING.get(name, 0.0), (batch, output, row)
 
 
 def test_tflite_tensors_bear_the_manifests_names_in_its_order(files):
