@@ -48,7 +48,7 @@ def measure(folder: Path, stations: list[int], say: Callable[[str], None]) -> li
     Raises:
         BundleError: the bundle can not be used.
     """
-    bundle = bundles.load(folder)
+    bundle = bundles.load(folder.resolve())
     rows: list[dict[str, Any]] = []
     for count in stations:
         say(f"{count} station(s): {SECONDS} s of the virtual station each …")
@@ -276,13 +276,16 @@ def _process(bundle: Bundle, count: int, load: list[Sent]) -> list[dict[str, Any
         board = subprocess.Popen([sys.executable, "-m", "edge", "run", str(site)])
         try:
             with Publisher(f"127.0.0.1:{port}", SITE, NODE) as publisher:
-                publisher.wait_for_board(60, lambda: board.poll() is None)
-                before = publisher.settle() or {}
+                if not publisher.wait_for_board(60, lambda: board.poll() is None):
+                    raise RuntimeError("the board process did not start; what it said is above")
+                before = publisher.settle()
                 publisher.publish(load, speed=0)
-                after = publisher.settle() or {}
+                after = publisher.settle()
         finally:
             board.send_signal(signal.SIGTERM)
             board.wait(30)
+    assert before is not None
+    assert after is not None
     cpu_s = after["cpu_s"] - before["cpu_s"]
     return [
         _row(count, "whole process, a message with its steps and rows", "us CPU",
