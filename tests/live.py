@@ -8,11 +8,14 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from sensor_adapters.publisher import Publisher
 from sensor_adapters.recording import Recording
@@ -114,6 +117,42 @@ def board(
         if process.poll() is None:
             process.kill()
             process.wait(10)
+
+
+class Listener:
+    """A subscriber of our own: what was said on a topic, waited for, never slept for."""
+
+    def __init__(self, port: int, topic: str) -> None:
+        self._port, self._topic = port, topic
+        self._said: list[bytes] = []
+        self._came = threading.Condition()
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        self._client.on_message = self._on_message
+        self._client.on_subscribe = lambda *_: self._ready.set()
+        self._ready = threading.Event()
+
+    def __enter__(self) -> "Listener":
+        self._client.connect("127.0.0.1", self._port)
+        self._client.subscribe(self._topic, 1)
+        self._client.loop_start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_message(self, client, userdata, message) -> None:
+        with self._came:
+            self._said.append(message.payload)
+            self._came.notify_all()
+
+    def wait_for(self, text: str) -> bool:
+        """Wait until the newest message holds a text."""
+        with self._came:
+            return self._came.wait_for(
+                lambda: bool(self._said) and text.encode() in self._said[-1], START_S
+            )
 
 
 def play(recording: Recording, port: int, speed: float = 0) -> dict:

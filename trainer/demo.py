@@ -124,9 +124,10 @@ def report(recording: Recording, db: Path, health: dict[str, Any], wall_s: float
     late = sum(d["late"] for d in health["devices"].values())
     out.print(
         f"messages in {health['messages']}, refused {health['refused']}, lost {lost}, late"
-        f" readings {late}; arrival to durable: median {health['durable_ms']['p50']} ms,"
-        f" 99 % within {health['durable_ms']['p99']} ms"
+        f" readings {late}"
     )
+    delay = health["durable_ms"]
+    out.print(f"arrival to durable: median {delay['p50']} ms, 99 % within {delay['p99']} ms")
     table = Table("sensor alone", "level", "macro-F1", "accuracy", "F1@50", "edit", "segments")
     for row in (scored.as_dict() for scored in score_log(db, recording)):
         figures = [f"{row[name]:.3f}" for name in ("macro_f1", "accuracy")]

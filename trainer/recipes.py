@@ -184,7 +184,9 @@ def sphere(modality: str) -> Recipe:
         levels=("activity",),
         inputs=tuple(block for name, block in inputs.items() if name in parts),
         devices=devices if "iot" in parts else (),
-        reset_after_us=120 * US_PER_S,
+        # out of a camera's sight for minutes is how people live; the longest stretch in training
+        # recordings is under 15 minutes
+        reset_after_us=900 * US_PER_S,
         updates=500,
         width=64,
         hidden=128,
