@@ -66,9 +66,12 @@ class Announcer:
         return _message(f"{self.base}/{record.station}/segment", body)
 
     def action(self, station: str, bundle: str, now: list[Now]) -> Message | None:
-        """Return the station's current labels if they are other ones than said last."""
+        """Return the station's current labels if they are other ones than said last.
+
+        The first time they always are: the broker may hold what a run before this one said.
+        """
         labels = tuple(n.label for n in now)
-        if self._said.get(station, ()) == labels:
+        if self._said.get(station) == labels:
             return None
         self._said[station] = labels
         if not now:

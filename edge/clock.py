@@ -5,6 +5,7 @@ import numpy as np
 from sensor_adapters.samples import US_PER_S, Int64s, Samples
 
 MOST_LEAP_US = 600 * US_PER_S
+DRIFT = 5000  # a device's crystal may lose one in so many: 200 ppm, above any in its data sheet
 
 
 class DeviceClock:
@@ -12,6 +13,7 @@ class DeviceClock:
 
     def __init__(self) -> None:
         self._boot: str | None = None
+        self._newest_us = 0  # device time up to which drift was allowed for
         self.offset_us = 0
         """Event time less device time; 0 for a device that speaks UTC."""
 
@@ -20,14 +22,19 @@ class DeviceClock:
 
         A device of unknown origin is placed by its fastest message so far: the newest reading of
         a message can not be younger than its arrival, so the smallest difference is the best
-        estimate, and a late message can not bend it. A message that would improve it by more than
-        ``MOST_LEAP_US`` is taken for a fault of the device: it is placed, and moves nothing.
+        estimate, and a late message can not bend it. The estimate gives way by one in ``DRIFT`` of
+        the time that passes, or a device whose clock is slow would fall behind for ever. A message
+        that would improve it by more than ``MOST_LEAP_US`` is taken for a fault of the device: it
+        is placed, and moves nothing.
         """
         if samples.clock == "utc" or not len(samples):
             return samples.time_us
-        offset_us = received_us - int(samples.time_us[-1])
+        newest_us = int(samples.time_us[-1])
+        offset_us = received_us - newest_us
         if samples.boot != self._boot:
-            self._boot, self.offset_us = samples.boot, offset_us
+            self._boot, self._newest_us, self.offset_us = samples.boot, newest_us, offset_us
         if self.offset_us - offset_us <= MOST_LEAP_US:
-            self.offset_us = min(self.offset_us, offset_us)
+            slack_us = max(newest_us - self._newest_us, 0) // DRIFT
+            self._newest_us += slack_us * DRIFT
+            self.offset_us = min(self.offset_us + slack_us, offset_us)
         return np.asarray(samples.time_us + self.offset_us, np.int64)

@@ -34,9 +34,9 @@ class Sequence:
             self.given_up += first - self.newest - 1
             self.missing.update(range(first, seq))
             self.newest = seq
-            while len(self.missing) > MOST_MISSING:
-                self.missing.remove(min(self.missing))
-                self.given_up += 1
+            beyond = sorted(self.missing)[:-MOST_MISSING]
+            self.missing.difference_update(beyond)
+            self.given_up += len(beyond)
         elif seq < self.first:
             self.overtaken.add(seq)
         else:

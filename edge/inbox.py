@@ -22,6 +22,7 @@ from sensor_adapters.topics import Message
 log = logging.getLogger(__name__)
 
 MOST_QUEUED = 20_000
+MOST_UNSENT = 10_000  # messages that wait for a broker that is away; the next ones are dropped
 KEEPALIVE_S = 30
 SHORT_S, MOST_SHORT = 10.0, 3  # connections that end so soon, so often: somebody takes our place
 REFUSED = {"Bad user name or password", "Not authorized", "Banned", "Client identifier not valid"}
@@ -49,11 +50,13 @@ class Inbox:
         self._client_id = client_id
         self._stopping = threading.Event()
         self._subscribed = threading.Event()
+        self._gone = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
         if broker.username:
             self._client.username_pw_set(broker.username, broker.password())
         self._client.will_set(will.topic, will.payload, qos=1, retain=True)
         self._client.reconnect_delay_set(1, 2)
+        self._client.max_queued_messages_set(MOST_UNSENT)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
@@ -65,16 +68,23 @@ class Inbox:
         self._thread.start()
 
     def _run(self) -> None:
-        """Keep connected until stopped; every failure is said once."""
+        """Find the broker; then see that paho's thread runs, which finds it again by itself.
+
+        The loop has to be paho's own thread. Beside a ``loop_forever`` of ours, whoever publishes
+        writes to the socket as well, and two at once mix the bytes of their packets.
+        """
         while not self._stopping.is_set():
             try:
                 self._client.connect(self._broker.host, self._broker.port, KEEPALIVE_S)
-                self._client.loop_forever(retry_first_connection=False)
+                break
             except (OSError, ValueError) as error:  # a name that can not be one is a ValueError
                 self._say(
                     f"no broker at {self._broker.host}:{self._broker.port} ({error});"
                     " trying again every 2 s"
                 )
+            self._stopping.wait(2)
+        while not self._stopping.is_set():
+            self._client.loop_start()  # does nothing while it runs
             self._stopping.wait(2)
 
     def _say(self, text: str) -> None:
@@ -91,6 +101,7 @@ class Inbox:
                 self.refusal = f"{text}; check broker.username and broker.password_file"
             self._say(text)
             return
+        self._gone.clear()
         if not self._short:
             self._failed = None
         self._connected_s = time.monotonic()
@@ -110,6 +121,7 @@ class Inbox:
     def _on_disconnect(
         self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
+        self._gone.set()
         if self._stopping.is_set() or not reason.is_failure:
             return
         self._short = self._short + 1 if time.monotonic() - self._connected_s < SHORT_S else 0
@@ -159,16 +171,19 @@ class Inbox:
             return
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
-        """Send a message; while the broker is away paho keeps at most its own queue of them."""
+        """Send a message; while the broker is away, ``MOST_UNSENT`` of them are kept."""
         self._client.publish(topic, payload, qos=qos, retain=retain)
 
     def stop(self, farewell: Message) -> None:
         """Say farewell, wait until it is out, and disconnect."""
-        if self._client.is_connected():
+        is_connected = self._client.is_connected()
+        if is_connected:
             with contextlib.suppress(ValueError, RuntimeError):
                 sent = self._client.publish(farewell.topic, farewell.payload, qos=1, retain=True)
                 sent.wait_for_publish(timeout=2)
         self._stopping.set()
         self._client.disconnect()
+        if is_connected:
+            self._gone.wait(3)  # until then the broker would take our end for a fault
         if self._thread.is_alive():
             self._thread.join(timeout=3)

@@ -140,7 +140,7 @@ class Pipeline:
                 f" expected another boot than {brief(samples.boot)} after a restart",
                 self._now_us,
             )
-        if station.starts_anew(samples):
+        if station.starts_anew(samples, message.received_us):
             log.info("%s: time begins anew; session %d ends", station.id, station.session)
             self._end_session(station)
             device = station.devices[device.device]
@@ -155,7 +155,11 @@ class Pipeline:
 
     def _status(self, station: Station, device: DeviceState, message: Message) -> None:
         status = decode_header(_status_decoder, device.device, message.payload)
-        if not device.is_new(status.boot, status.seq):
+        if status.state == "offline":  # a will: written before the device could know its number
+            if status.boot != device.boot:
+                return  # of a start before this one, and late
+            device.messages += 1
+        elif not device.is_new(status.boot, status.seq):
             return
         device.status = status.state
         if status.state != "online" and station.is_over:

@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 
 WAIT_S = 0.2
 MOST_MESSAGES = 256
-FLUSH_ROWS, FLUSH_S = 100, 1.0
 UPDATE_S, HEALTH_S = 5.0, 30.0
 
 
@@ -111,7 +110,6 @@ class Service:
         self._request = f"{prefix}/request/"
         self._main = {id_: m.bundle.manifest.name for id_, m in _first_models(config, models)}
         self._pending: list[Record] = []
-        self._pending_since_s = 0.0
         self._durable_ms: deque[float] = deque(maxlen=10_000)
 
     def run(self, stop: threading.Event) -> None:
@@ -127,20 +125,21 @@ class Service:
                     self._publish(self._announce.health(self.health()), retain=True)
                 if time.monotonic() - updated_s > UPDATE_S:
                     updated_s = time.monotonic()
-                    self._keep(self._pipeline.open_segments())
+                    self._pending += self._pipeline.open_segments()
                 if time.monotonic() - health_s > HEALTH_S:
                     health_s = time.monotonic()
                     for station in self._pipeline.stations.values():
-                        self._keep(self._pipeline.device_records(station))
+                        self._pending += self._pipeline.device_records(station)
                     self._publish(self._announce.health(self.health()), retain=True)
         finally:
-            self._keep(self._pipeline.finish(now_us()))
+            self._pending += self._pipeline.finish(now_us())
             self._flush()
+            self._tell_actions()
             self._inbox.stop(self._announce.status("stopped", now_us()))
             self._log.close()
 
     def _round(self) -> None:
-        """Take what has come, infer what is complete, log it, tell it."""
+        """Take what has come, infer what is complete, make it durable, tell it."""
         first_us = None
         pings = []
         for message in self._inbox.take(WAIT_S, MOST_MESSAGES):
@@ -149,31 +148,21 @@ class Service:
                 pings.append(message)
             else:
                 self._pipeline.push(message)
-        self._keep(self._pipeline.advance(now_us()))
-        waited_s = time.monotonic() - self._pending_since_s
-        if pings or len(self._pending) >= FLUSH_ROWS or self._ended() or waited_s > FLUSH_S:
-            self._flush()
+        self._pending += self._pipeline.advance(now_us())
+        self._flush()
         if first_us is not None:
             self._durable_ms.append((now_us() - first_us) / 1000)
-        for station, now in self._pipeline.now().items():
-            if self._main[station[0]] == station[1]:
-                action = self._announce.action(*station, now)
-                if action is not None:
-                    self._publish(action, retain=True)
+        self._tell_actions()
         for ping in pings:
             self._answer(ping)
 
-    def _keep(self, records: list[Record]) -> None:
-        """Hold records for the next transaction."""
-        if records and not self._pending:
-            self._pending_since_s = time.monotonic()
-        self._pending += records
-
-    def _ended(self) -> bool:
-        """Is there a segment's end to be made durable at once?"""
-        return any(
-            isinstance(r, SegmentRecord) and r.segment.state != "open" for r in self._pending
-        )
+    def _tell_actions(self) -> None:
+        """Say what each station does now, where that is news; at the end, that nobody knows."""
+        for (station, bundle), now in self._pipeline.now().items():
+            if self._main[station] == bundle:
+                action = self._announce.action(station, bundle, now)
+                if action is not None:
+                    self._publish(action, retain=True)
 
     def _flush(self) -> None:
         """Make what is held durable, then tell it."""

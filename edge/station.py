@@ -1,8 +1,8 @@
 """One station: its devices' samples on one timeline, its models' lanes, its sessions.
 
 A session runs from a station's first reading to its orderly end: all devices that spoke said
-``stopped`` or ``offline``, or time began anew after a silence (a replay, started again; a clock,
-set right).
+``stopped`` or ``offline``, or time began anew: after a silence (a replay, started again; a clock,
+set right), or because the wall clock sides with a reading against the station's time.
 """
 
 from dataclasses import replace
@@ -29,6 +29,7 @@ class Station:
         self.id = id_
         self._config, self._manifests, self._time = config, manifests, time
         self._grid_us = max(m.step_us for m in manifests)
+        self._step_us = min(m.step_us for m in manifests)
         self._delay_us = max(m.delay_steps * m.step_us for m in manifests)
         self.devices = {
             one: DeviceState(one, device.adapter, device.placement)
@@ -48,7 +49,7 @@ class Station:
     @property
     def is_due(self) -> bool:
         """Has the watermark passed a step's end since last asked?"""
-        reached = self.timeline.watermark_us // min(m.step_us for m in self._manifests)
+        reached = self.timeline.watermark_us // self._step_us
         due, self._seen_us = reached != self._seen_us, reached
         return due
 
@@ -71,6 +72,8 @@ class Station:
             raise
         except Exception as error:  # adapters come from other packages, too
             raise Refused(f"adapter {device.adapter} failed: {error!r}") from error
+        if samples.stream != load_adapter(device.adapter).stream:
+            raise Refused(f"adapter {device.adapter} gave another stream than it says it has")
         utc = samples.clock == "utc" and len(samples) > 0
         newest_us = int(samples.time_us[-1]) if utc else NEVER_US
         if utc and not self.is_silent and self._ahead_us(newest_us) > self._time.max_jump_us:
@@ -79,8 +82,8 @@ class Station:
             return None
         time_us = device.clock.event_time_us(samples, received_us)
         if len(samples) and not self.is_silent:
-            ahead_us = self._ahead_us(int(time_us[-1]))
-            if ahead_us > self._time.max_jump_us:
+            ahead_us = self._ahead_us(newest_us := int(time_us[-1]))
+            if ahead_us > self._time.max_jump_us and not self._is_astray(newest_us, received_us):
                 raise Refused(
                     f"time is {ahead_us / 1e6:.0f} s ahead of its station,"
                     f" expected at most {self._time.max_jump_s:g} s: is its clock right?"
@@ -96,11 +99,24 @@ class Station:
         """Return how far a time is ahead of what it must be by now."""
         return time_us - (self.timeline.newest_us + self.silent_us)
 
-    def starts_anew(self, samples: Samples) -> bool:
-        """Did time run back, or leap, behind a silence: is this another session?"""
-        if not len(samples) or self.timeline.newest_us == NEVER_US or not self.is_silent:
+    def _is_astray(self, time_us: int, received_us: int) -> bool:
+        """Is a reading's time about now by the wall clock, and the station's far from both?
+
+        So it is after a device without a battery, in 1970, or in 2099, was the first to speak.
+        """
+        most_us, ahead_us = self._time.max_jump_us, self._ahead_us(time_us)
+        off_us = time_us - received_us
+        return abs(off_us) <= most_us < min(abs(ahead_us), abs(ahead_us - off_us))
+
+    def starts_anew(self, samples: Samples, received_us: int) -> bool:
+        """Did time run back, or leap, behind a silence, or go astray: is this another session?"""
+        if not len(samples) or self.timeline.newest_us == NEVER_US:
             return False
         time_us = int(samples.time_us[-1])
+        if self._is_astray(time_us, received_us):
+            return True
+        if not self.is_silent:
+            return False
         is_behind = time_us < self.timeline.newest_us - self._time.lateness_us
         return is_behind or self._ahead_us(time_us) > self._time.max_jump_us
 

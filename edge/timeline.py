@@ -45,6 +45,7 @@ class Track:
 
     def forget(self, before_us: int) -> None:
         """Drop what is older, keeping the last reading before it: a level still holds."""
+        self.settle()  # nobody else does for a device that no model reads
         keep = max(int(np.searchsorted(self.time_us, before_us)) - 1, 0)
         if keep:
             self.time_us, self.values = self.time_us[keep:], self.values[keep:]

@@ -32,7 +32,7 @@ class Steps:
     tensors: Arrays
     """By tensor name: (T, R, C) for sampled inputs, (T, E) for devices, no state."""
     observed: Floats
-    """(T,) share of everything the model looks at that was really observed."""
+    """(T,) share of the places that the model looks at that was really observed, 0..1."""
 
     def __len__(self) -> int:
         return len(self.observed)
@@ -100,6 +100,20 @@ def _column(track: Track, block: Input, index: int) -> int:
     return column
 
 
+def _share(block: Input, seen: Bools) -> Floats:
+    """Return (T,) how much of (T, R, C) was observed: of every place, rows with any reading.
+
+    Not of every channel: a camera that sees nobody, or a unit without gyroscope, is not silent.
+    """
+    places = np.array([name.rpartition(".")[0] for name in block.channels])  # (C,)
+    shares = [
+        seen[:, :, places == place].any(axis=2).mean(axis=1, dtype=np.float32)
+        for place in dict.fromkeys(places.tolist())
+    ]
+    share: Floats = np.mean(shares, axis=0, dtype=np.float32)
+    return share
+
+
 def device_masks(
     timeline: Timeline, manifest: Manifest, first: int, steps: int
 ) -> tuple[Bools, Bools]:
@@ -138,7 +152,7 @@ def cut(timeline: Timeline, manifest: Manifest, first: int, steps: int) -> Steps
         mean, std = np.asarray(block.mean, np.float32), np.asarray(block.std, np.float32)
         tensors[block.name] = np.where(seen, (raw - mean) / std, np.float32(0))
         tensors[f"{block.name}_observed"] = seen.astype(np.float32)
-        shares.append(seen.any(axis=2).mean(axis=1, dtype=np.float32))
+        shares.append(_share(block, seen))
     if manifest.devices:
         in_use, observed = device_masks(timeline, manifest, first, steps)
         tensors["in_use"] = in_use.astype(np.float32)

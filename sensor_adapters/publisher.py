@@ -124,9 +124,10 @@ class Publisher:
         Returns how many were published.
 
         Raises:
-            BrokerError: a board that had answered stopped to.
+            BrokerError: a board that had answered stopped to; where none listens, the broker
+                went away or takes no more.
         """
-        first_us, start_s, number = None, time.monotonic(), 0
+        first_us, start_s, number, info = None, time.monotonic(), 0, None
         for number, message in enumerate(sent, start=1):
             first_us = message.at_us if first_us is None else first_us
             if speed > 0:
@@ -139,10 +140,26 @@ class Publisher:
                     self._ask()
                     self._wait(self._asked - AHEAD)
                 else:
-                    info.wait_for_publish(ANSWER_S)
+                    self._wait_for_broker(info)
             if done:
                 done(message)
+        if info is not None and not self.board_answers:
+            self._wait_for_broker(info)
         return number
+
+    def _wait_for_broker(self, info: mqtt.MQTTMessageInfo) -> None:
+        """Wait until the broker has taken a message, and with it all before.
+
+        Raises:
+            BrokerError: it went away, or takes no more.
+        """
+        try:
+            info.wait_for_publish(ANSWER_S)
+            is_taken = info.is_published()
+        except RuntimeError as error:
+            raise BrokerError(f"the broker went away: {error}") from error
+        if not is_taken:
+            raise BrokerError(f"the broker took nothing for {ANSWER_S:g} s")
 
     def settle(self) -> dict[str, Any] | None:
         """Wait until the board has dealt with all that was published; return its health, or None.

@@ -126,10 +126,10 @@ class Listener:
         self._port, self._topic = port, topic
         self._said: list[bytes] = []
         self._came = threading.Condition()
+        self._ready = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
         self._client.on_message = self._on_message
         self._client.on_subscribe = lambda *_: self._ready.set()
-        self._ready = threading.Event()
 
     def __enter__(self) -> "Listener":
         self._client.connect("127.0.0.1", self._port)

@@ -23,6 +23,8 @@ import numpy.typing as npt
 
 Arrays = Mapping[str, npt.NDArray[np.float32]]
 
+QUANTIZED = ("Conv", "Gemm", "MatMul")  # ONNX operators
+READ_RAW = ("/near/", "/statistics/")  # in the names of the layers that read an input's rows
 SAYS_AT_MOST = 2000
 """Characters of a failed converter's output that are passed on."""
 
@@ -132,12 +134,17 @@ def tflite_dynamic(model: bytes) -> bytes:
 def onnx_static(source: Path, target: Path, calibration: Sequence[Arrays]) -> None:
     """Write the ONNX model with int8 weights (a scale a channel) and 8-bit activations.
 
+    What goes into a product is rounded to 8 bits, what comes out is not: a gate's sum or a label's
+    logit ranges too widely for that. Layers that read raw readings stay in float: small movements
+    of a large reading (a key point's place, gravity) are what 8 bits lose first.
+
     Args:
         source: the float model.
         target: the file to write.
         calibration: tensors of single steps by input name, `state` among them; their least and
             largest activations become the ranges.
     """
+    import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -152,12 +159,15 @@ def onnx_static(source: Path, target: Path, calibration: Sequence[Arrays]) -> No
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        names = [node.name for node in onnx.load(prepared).graph.node]
         quantization.quantize_static(
             prepared,
             target,
             Reader(),
-            op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+            op_types_to_quantize=list(QUANTIZED),
             per_channel=True,
             weight_type=quantization.QuantType.QInt8,
             activation_type=quantization.QuantType.QUInt8,
+            extra_options={"OpTypesToExcludeOutputQuantization": list(QUANTIZED)},
+            nodes_to_exclude=[n for n in names if any(part in n for part in READ_RAW)],
         )

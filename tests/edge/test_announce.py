@@ -42,3 +42,11 @@ def test_the_current_action_is_said_once_until_it_changes_and_nothing_when_all_i
     assert silent is not None
     assert said(silent)["label"] is None
     assert announcer.action("pack-1", "imu", []) is None
+
+
+def test_a_board_that_starts_says_that_it_knows_no_action_yet():
+    announcer = Announcer("osaka", "jetson-01", "b", "1")
+    first = announcer.action("pack-1", "imu", [])
+    assert first is not None
+    assert said(first)["label"] is None
+    assert announcer.action("pack-1", "imu", []) is None

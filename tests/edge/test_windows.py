@@ -1,5 +1,6 @@
 """Sensor time to model time: the same arrays live and in training, and never a look ahead."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -32,6 +33,29 @@ def test_a_row_is_the_mean_of_its_readings_standardised():
     steps = cut(timeline, manifest(), T0 // S, 1)
     assert steps.tensors["imu"][0, :2, 0].tolist() == [(4 - 1) / 2, (7 - 1) / 2]
     assert steps.tensors["imu"][0, :2, 1].tolist() == [4.0, 7.0]
+
+
+def test_of_two_places_with_one_silent_half_is_observed():
+    base = manifest()
+    block = msgspec.structs.replace(
+        base.inputs[0], channels=("right_wrist.acc_x", "left_wrist.acc_x"), units=("m/s^2",) * 2
+    )
+    both = manifest(inputs=(block,), devices=())
+    timeline = Timeline(WHOLE)
+    every_row = list(range(T0, T0 + S, 100_000))
+    timeline.push("right_wrist", readings(every_row, [1.0] * 10))
+    assert cut(timeline, both, T0 // S, 1).observed.tolist() == [0.5]
+    timeline.push("left_wrist", readings(every_row, [1.0] * 10))
+    assert cut(timeline, both, T0 // S, 1).observed.tolist() == [1.0]
+
+
+def test_a_channel_that_a_device_never_gives_does_not_make_it_silent():
+    timeline = Timeline(WHOLE)
+    values = np.full((10, 6), np.nan, np.float32)
+    values[:, 0] = 1  # an accelerometer without gyroscope
+    time_us = np.arange(T0, T0 + S, 100_000)
+    timeline.push("right_wrist", Samples("d", imu.stream, time_us, values))
+    assert cut(timeline, manifest(devices=()), T0 // S, 1).observed.tolist() == [1.0]
 
 
 def test_a_reading_stands_in_until_it_is_too_old_then_the_row_is_not_observed():
