@@ -50,10 +50,15 @@ def run(
         signal.signal(one, lambda *_: stop.set())
     try:
         service = Service(configs.load(site))
-        err.print(f"running {site}; stop with Ctrl-C", highlight=False)
-        service.run(stop)
-    except (ConfigError, BundleError, LogError, BrokerRefused) as error:
+    except (ConfigError, BundleError, LogError) as error:
         fail(str(error), 2)
+    err.print(f"running {site}; stop with Ctrl-C", highlight=False)
+    try:
+        service.run(stop)
+    except BrokerRefused as error:
+        fail(str(error), 2)
+    except LogError as error:  # a full disk, a lock: another start may go well
+        fail(str(error), 1)
 
 
 @app.command()

@@ -196,13 +196,3 @@ def standardised(manifest: Manifest, train: list[Examples]) -> Manifest:
             )
         )
     return msgspec.structs.replace(manifest, inputs=tuple(inputs))
-
-
-def rescale(tensors: Arrays, inputs: tuple[Input, ...]) -> Arrays:
-    """Return unscaled tensors standardised, exactly as ``edge.windows.cut`` would."""
-    out = dict(tensors)
-    for block in inputs:
-        seen = tensors[f"{block.name}_observed"] > 0
-        mean, std = np.asarray(block.mean, np.float32), np.asarray(block.std, np.float32)
-        out[block.name] = np.where(seen, (tensors[block.name] - mean) / std, np.float32(0))
-    return out

@@ -58,7 +58,7 @@ def test_who_publishes_never_writes_to_the_socket(monkeypatch: pytest.MonkeyPatc
     writers = set()
     write = mqtt.Client.loop_write
 
-    def noted(client: mqtt.Client) -> mqtt.MQTTErrorCode:
+    def noted(client: mqtt.Client):
         writers.add(threading.current_thread())
         return write(client)
 

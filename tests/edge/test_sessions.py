@@ -6,9 +6,10 @@ import numpy as np
 
 from edge.records import DeviceRecord
 from sensor_adapters import imu, state
+from sensor_adapters.adapter import load_adapter
 from sensor_adapters.samples import Samples
 from tests.edge.models import S
-from tests.test_bad_input import FIRST, Board, encoded, load_adapter, shift, status, wrist
+from tests.test_bad_input import FIRST, Board, encoded, shift, status, wrist
 
 FIFTY_YEARS = 50 * 365 * 86_400 * S
 
