@@ -38,7 +38,8 @@ from sensor_adapters.replay import Sent, messages
 from sensor_adapters.topics import Message
 
 SITE, NODE = "bench", "board-1"
-SECONDS = 60
+RECORDING = "virtual:boxes=10"  # about 14 minutes
+STATION_SECONDS, FEWEST_SECONDS = 600, 60  # enough messages that a start-up hides in them
 ROWS = 20_000
 
 
@@ -51,7 +52,7 @@ def measure(folder: Path, stations: list[int], say: Callable[[str], None]) -> li
     bundle = bundles.load(folder.resolve())
     rows: list[dict[str, Any]] = []
     for count in stations:
-        say(f"{count} station(s): {SECONDS} s of the virtual station each …")
+        say(f"{count} station(s): {_seconds(count)} s of the virtual station each …")
         load = _load(count)
         rows.append(_messages(bundle, count, load))
         rows.append(_steps(bundle, count, load))
@@ -71,7 +72,7 @@ def _row(count: int, what: str, unit: str, ours: float, ceiling: float | None) -
 
 def _site(bundle: Bundle, count: int) -> SiteConfig:
     """Return a site of ``count`` stations with the virtual station's devices."""
-    recording = open_recording("virtual:boxes=3")
+    recording = open_recording(RECORDING)
     devices = {
         id_: DeviceConfig(adapter=d.adapter, placement=d.placement)
         for id_, d in recording.devices.items()
@@ -82,11 +83,16 @@ def _site(bundle: Bundle, count: int) -> SiteConfig:
     )
 
 
+def _seconds(count: int) -> int:
+    """Return how much of its recording each of ``count`` stations plays."""
+    return max(STATION_SECONDS // count, FEWEST_SECONDS)
+
+
 def _load(count: int) -> list[Sent]:
     """Return the messages of ``count`` equal stations, in the order of their time."""
-    recording = open_recording("virtual:boxes=3")
+    recording = open_recording(RECORDING)
     start_us, _ = recording.span_us()
-    recording = recording.between(start_us, start_us + SECONDS * 1_000_000)
+    recording = recording.between(start_us, start_us + _seconds(count) * 1_000_000)
     sent = [m for i in range(count) for m in messages(recording, SITE, NODE, f"s{i}", f"boot{i}")]
     return sorted(sent, key=lambda m: m.at_us)
 

@@ -1,7 +1,6 @@
 """The loop of the board: inbox to pipeline to log and broker, until told to stop."""
 
 import logging
-import resource
 import threading
 import time
 import uuid
@@ -35,6 +34,17 @@ UPDATE_S, HEALTH_S = 5.0, 30.0
 def now_us() -> int:
     """Return Unix microseconds: the one place where the board reads its clock."""
     return time.time_ns() // 1000
+
+
+def peak_mb() -> float:
+    """Return the most memory this process has held, MB.
+
+    Not ``ru_maxrss``: that remembers what the parent held before this program began.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return round(int(line.split()[1]) / 1024, 1)
+    return 0.0
 
 
 def load_models(config: SiteConfig) -> dict[str, Model]:
@@ -208,7 +218,7 @@ class Service:
             "ok": True,
             "ts": now_us(),
             "cpu_s": round(time.process_time(), 3),
-            "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "peak_mb": peak_mb(),
             "messages": self._pipeline.messages,
             "refused": self._pipeline.refused,
             "steps": self._pipeline.inferred,

@@ -4,7 +4,7 @@ No torch, no hardware, no broker to install. ``./deploy.sh demo`` runs this.
 """
 
 import contextlib
-import shutil
+import shlex
 import signal
 import socket
 import subprocess
@@ -30,11 +30,34 @@ ROOT = Path(__file__).resolve().parent.parent
 BUNDLES = ("imu", "camera", "iot")
 SITE, NODE, STATION = "demo", "board-1", "pack-1"
 START_S, STOP_S = 30.0, 20.0
+DB, SITE_FILE, BROKER_LOG, EDGE_LOG = "solosense.db", "site.toml", "broker.log", "edge.log"
+WRITTEN = (DB, f"{DB}-shm", f"{DB}-wal", SITE_FILE, BROKER_LOG, EDGE_LOG)
 out = Console(width=None if sys.stdout.isatty() else 110)
 
 
 class DemoError(Exception):
     """A process of the demo failed; the text says which and what it said."""
+
+
+class FolderInUse(DemoError):
+    """The folder for the demo holds what no demo wrote."""
+
+
+def clear(folder: Path) -> None:
+    """Make a folder for a run; of what is in it only an earlier run's files are removed.
+
+    Raises:
+        FolderInUse: something else is in it.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise FolderInUse(f"{folder}: found a file, expected a new folder or an earlier run's")
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    if strange := [path.name for path in found if path.name not in WRITTEN or path.is_dir()]:
+        names = ", ".join(strange[:3]) + (", …" if strange[3:] else "")
+        raise FolderInUse(f"{folder}: found {names}, expected a new folder or an earlier run's")
+    for path in found:
+        path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def free_port() -> int:
@@ -96,11 +119,11 @@ def stream(recording: Recording, publisher: Publisher) -> dict[str, Any]:
 
 def run(recording: Recording, bundles: list[Path], folder: Path) -> dict[str, Any]:
     """Play a recording through broker and board; return the board's last health."""
-    port, site, db = free_port(), folder / "site.toml", folder / "solosense.db"
+    port, site, db = free_port(), folder / SITE_FILE, folder / DB
     broker = f"127.0.0.1:{port}"
     names = [str(b.resolve()) for b in bundles]
     site.write_text(site_toml(recording, names, broker, db.name, SITE, NODE, STATION))
-    broker_log, edge_log = folder / "broker.log", folder / "edge.log"
+    broker_log, edge_log = folder / BROKER_LOG, folder / EDGE_LOG
     with process("the broker", ["edge.embedded_broker", str(port)], broker_log) as one:
         wait_for_port(port, "the broker", one, broker_log)
         with (
@@ -108,7 +131,8 @@ def run(recording: Recording, bundles: list[Path], folder: Path) -> dict[str, An
             Publisher(broker, SITE, NODE) as publisher,
         ):
             if not publisher.wait_for_board(START_S, lambda: board.poll() is None):
-                raise DemoError(f"the board does not answer: {_tail(edge_log)}")
+                what = "does not answer" if board.poll() is None else "did not start"
+                raise DemoError(f"the board {what}: {_tail(edge_log)}")
             return stream(recording, publisher)
 
 
@@ -120,33 +144,35 @@ def report(recording: Recording, db: Path, health: dict[str, Any], wall_s: float
         f"\n{span_s / 60:.1f} minutes of {recording.name} in {wall_s:.1f} s"
         f" ({span_s / wall_s:.0f} times real speed)"
     )
-    lost = sum(d["lost"] for d in health["devices"].values())
-    late = sum(d["late"] for d in health["devices"].values())
+    # From the log: the health message speaks of sessions that go on, and this one has ended.
+    ((lost, late),) = ask(db, "SELECT total(lost), total(late) FROM device_states")
     out.print(
-        f"messages in {health['messages']}, refused {health['refused']}, lost {lost}, late"
-        f" readings {late}"
+        f"messages in {health['messages']}, refused {health['refused']}, lost {lost:.0f}, late"
+        f" readings {late:.0f}"
     )
     delay = health["durable_ms"]
     out.print(f"arrival to durable: median {delay['p50']} ms, 99 % within {delay['p99']} ms")
-    table = Table("sensor alone", "level", "macro-F1", "accuracy", "F1@50", "edit", "segments")
+    out.print("what each bundle made of it, alone:")
+    table = Table("bundle", "level", "macro-F1", "accuracy", "F1@50", "edit", "segments")
     for row in (scored.as_dict() for scored in score_log(db, recording)):
         figures = [f"{row[name]:.3f}" for name in ("macro_f1", "accuracy")]
         figures += [f"{row['f1_50']:.3f}", f"{row['edit']:.1f}"]
         table.add_row(str(row["bundle"]), str(row["level"]), *figures, str(row["segments"]))
     out.print(table)
     out.print("the last ten segments:")
-    last = Table("start (UTC)", "sensor", "level", "label", "s", "confidence", "state")
+    last = Table("start (UTC)", "bundle", "level", "label", "s", "confidence", "state")
     for segment in newest_segments(db, 10):
         last.add_row(*map(str, segment))
     out.print(last)
     out.print(f"\nthe log: {db}")
+    ((bundle,),) = ask(db, "SELECT bundle FROM segments ORDER BY rowid LIMIT 1")
     query = (
-        "SELECT bundle, label, count, round(median_s, 1) AS median_s FROM operation_durations"
-        " ORDER BY bundle, count DESC LIMIT 5"
+        "SELECT label, count, median_s, max_s FROM operation_durations"
+        f" WHERE bundle = '{bundle}' ORDER BY median_s DESC LIMIT 5"
     )
-    out.print("ask it:", highlight=False)
-    out.print(f'  sqlite3 -box {db} "{query}"', highlight=False, soft_wrap=True)
-    answer = Table("bundle", "label", "count", "median_s")
+    out.print("what takes longest? ask it (edge/README.md has more to ask):", highlight=False)
+    out.print(f'  sqlite3 -box {shlex.quote(str(db))} "{query}"', highlight=False, soft_wrap=True)
+    answer = Table("label", "count", "median_s", "max_s")
     for found in ask(db, query):
         answer.add_row(*map(str, found))
     out.print(answer)
@@ -154,25 +180,32 @@ def report(recording: Recording, db: Path, health: dict[str, Any], wall_s: float
 
 def main(
     recording: Annotated[
-        str, typer.Option(help="Instead of the simulation: an OpenPack session or SPHERE folder.")
+        str,
+        typer.Option(
+            metavar="RECORDING",
+            help="virtual:seed=7,boxes=20, an OpenPack session (…/U0209/S0500) or a SPHERE folder.",
+        ),
     ] = "virtual:seed=7",
     bundle: Annotated[
-        list[Path] | None, typer.Option(help="Bundle folder; repeat for several.")
+        list[Path] | None,
+        typer.Option(help="Bundle folder; repeat for several. [default: the three in bundles/]"),
     ] = None,
-    folder: Annotated[Path, typer.Option("--out", help="Where the log goes.")] = Path("demo-run"),
+    folder: Annotated[
+        Path, typer.Option("--out", help="Folder for the log; an earlier run in it is replaced.")
+    ] = Path("demo-run"),
 ) -> None:
     """Stream a shift through broker, board and log, and show what was logged."""
     try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
         out.print(f"opening {recording} …", highlight=False)
         one = open_recording(recording)
+        clear(folder)
         start_s = time.monotonic()
         health = run(one, bundle or [ROOT / "bundles" / name for name in BUNDLES], folder)
-        report(one, folder / "solosense.db", health, time.monotonic() - start_s)
+        report(one, folder / DB, health, time.monotonic() - start_s)
     except (RecordingError, BrokerError, DemoError, ScoreError, OSError) as error:
         Console(stderr=True).print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+        is_setting = isinstance(error, (RecordingError, FolderInUse))
+        raise typer.Exit(2 if is_setting else 1) from error
 
 
 if __name__ == "__main__":
