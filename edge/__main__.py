@@ -37,6 +37,12 @@ def fail(text: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
+def _in_file(site: Path, error: Exception) -> str:
+    """Return what is wrong, with the file that holds the setting."""
+    text = str(error)
+    return text if text.startswith((str(site), f"{site.name}:")) else f"{site}: {text}"
+
+
 @app.command()
 def run(
     site: SiteFile,
@@ -51,12 +57,12 @@ def run(
     try:
         service = Service(configs.load(site))
     except (ConfigError, BundleError, LogError) as error:
-        fail(str(error), 2)
+        fail(_in_file(site, error), 2)
     err.print(f"running {site}; stop with Ctrl-C", highlight=False)
     try:
         service.run(stop)
     except BrokerRefused as error:
-        fail(str(error), 2)
+        fail(_in_file(site, error), 2)
     except LogError as error:  # a full disk, a lock: another start may go well
         fail(str(error), 1)
 
@@ -70,7 +76,7 @@ def check(site: SiteFile, as_json: Json = False) -> None:
         config.broker.password()
         refuse_unfit(Path(config.log.path))
     except (ConfigError, BundleError, LogError) as error:
-        fail(str(error), 2)
+        fail(_in_file(site, error), 2)
     rows = [
         {
             "bundle": model.bundle.manifest.name,

@@ -106,7 +106,8 @@ class Inbox:
             self._failed = None
         self._connected_s = time.monotonic()
         self.connections += 1
-        log.info("connected to %s:%d", self._broker.host, self._broker.port)
+        said = log.warning if self.connections > 1 else log.info  # that it is back is news
+        said("connected to %s:%d", self._broker.host, self._broker.port)
         client.subscribe([(topic, 1) for topic in self._topics])
 
     def _on_subscribe(

@@ -5,6 +5,7 @@ of one model in one call, and returns what the log and the broker shall hear of 
 """
 
 import logging
+from collections import Counter
 from dataclasses import dataclass
 
 import msgspec
@@ -65,6 +66,7 @@ class Pipeline:
         """Messages that were dropped, for whatever reason but repetition."""
         self.inferred = 0
         """Steps inferred, over all lanes."""
+        self._counted = Counter[str]()  # of sessions that ended
         self._ended: list[Record] = []
         self._now_us = 0
         self._advanced_us: int | None = None
@@ -254,6 +256,7 @@ class Pipeline:
         for lane in station.lanes:
             self._ended += self._records(station, lane, lane.finish())
         self._ended += self.device_records(station)
+        self._counted.update(_counts(station))
         station.next_session()
 
     def finish(self, now_us: int) -> list[Record]:
@@ -277,6 +280,13 @@ class Pipeline:
             if d.messages or d.rejected
         ]  # fmt: skip
 
+    def counts(self) -> dict[str, int]:
+        """Return lost, late and duplicated since the start, over all sessions."""
+        total = Counter(self._counted)
+        for station in self.stations.values():
+            total.update(_counts(station))
+        return dict(total)
+
     def open_segments(self) -> list[Record]:
         """Return the segments that go on, as far as committed."""
         return [
@@ -293,6 +303,12 @@ class Pipeline:
             for station in self.stations.values()
             for lane in station.lanes
         }
+
+
+def _counts(station: Station) -> dict[str, int]:
+    """Return what went wrong with a station's devices in this session."""
+    devices = station.devices.values()
+    return {name: sum(getattr(d, name) for d in devices) for name in ("lost", "late", "duplicated")}
 
 
 def _segment(station: Station, lane: Lane, segment: Segment, now_us: int) -> SegmentRecord:

@@ -221,6 +221,7 @@ class Service:
             "peak_mb": peak_mb(),
             "messages": self._pipeline.messages,
             "refused": self._pipeline.refused,
+            **self._pipeline.counts(),
             "steps": self._pipeline.inferred,
             "queued": self._inbox.queued,
             "queue_waits": self._inbox.waited,

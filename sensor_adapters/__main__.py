@@ -1,7 +1,12 @@
 """solosense-adapters: look at recordings, and replay them as live sensors."""
 
+import contextlib
 import json
 import math
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -16,7 +21,7 @@ from sensor_adapters.publisher import BrokerError, Publisher
 from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.replay import Sent, address, count, messages, site_toml
-from sensor_adapters.topics import check_id
+from sensor_adapters.topics import check_id, parse_in
 
 app = typer.Typer(
     help="Look at recordings, and replay them as live sensors.",
@@ -25,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 out, err = Console(), Console(stderr=True)
+STOPPED = 130  # as a shell says of what Ctrl-C ended
 
 RecordingName = Annotated[
     str,
@@ -102,7 +108,7 @@ def show(recording: RecordingName, as_json: Json = False) -> None:
     out.print(f"{one.name}: {one.layout}, {one.subject}, {(end_us - start_us) / 60e6:.1f} min")
     table = Table("device", "adapter", "placement", "samples", "rate (Hz)", "longest hole (s)")
     for row in devices:
-        table.add_row(*(str(v) for v in row.values()))
+        table.add_row(*("" if v is None else str(v) for v in row.values()))
     out.print(table)
     for level, number in levels.items():
         out.print(f"{number} true segments of level {level}")
@@ -158,7 +164,10 @@ def replay(
     station: StationId = "pack-1",
     as_json: Json = False,
 ) -> None:
-    """Publish a recording over MQTT, in the payloads of live devices."""
+    """Publish a recording over MQTT, in the payloads of live devices.
+
+    Ctrl-C ends it in order: the devices say `stopped`, so that the board ends the session.
+    """
     if not 0 <= speed < math.inf:
         fail(f"--speed is {speed:g}, expected 0 (as fast as it goes) or more", 2)
     if seconds is not None and not 0 < seconds < math.inf:
@@ -169,24 +178,78 @@ def replay(
         start_us, _ = one.span_us()
         one = one.between(start_us, start_us + round(seconds * 1e6))
     try:
-        with Publisher(broker, site, node) as publisher, _progress() as progress:
+        with (
+            Publisher(broker, site, node) as publisher,
+            _ctrl_c() as is_over,
+            _progress() as progress,
+        ):
             task = progress.add_task(one.name, total=count(one))
 
             def done(_: Sent) -> None:
                 progress.advance(task)
 
-            published = publisher.publish(
-                messages(one, site, node, station, publisher.boot), speed, done
-            )
+            sent = messages(one, site, node, station, publisher.boot)
+            published = publisher.publish(until(is_over, sent), speed, done)
             health = publisher.settle()
+            was_stopped = is_over()
     except BrokerError as error:
         fail(str(error), 1)
     if as_json:
         print(json.dumps({"published": published, "board": health}))
-    elif health is None:
-        out.print(f"{published} messages published; no board answered under act/v1/{site}/{node}")
     else:
-        out.print(f"{published} messages published; the board has dealt with all of them")
+        how = " until it was stopped" if was_stopped else ""
+        said = _board_said(health, site, node)
+        out.print(f"{published} messages published{how}; {said}", soft_wrap=True)
+    if was_stopped:
+        raise typer.Exit(STOPPED)
+
+
+def _board_said(health: dict[str, Any] | None, site: str, node: str) -> str:
+    """Return in words what became of what was published."""
+    if health is None:
+        return f"no board answered under act/v1/{site}/{node}"
+    text = "the board has dealt with all that reached it"
+    if refused := health.get("refused"):
+        text += f"; it has refused {refused} since its start, what it prints says why"
+    return text
+
+
+def until(is_over: Callable[[], bool], sent: Iterable[Sent]) -> Iterator[Sent]:
+    """Yield a replay's messages until it is over; then an end of every device that has begun."""
+    births: dict[str, Sent] = {}
+    said: Counter[str] = Counter()
+    at_us = 0
+    for message in sent:
+        if is_over():
+            break
+        device, at_us = parse_in(message.topic).device, message.at_us
+        births.setdefault(device, message)
+        said[device] += 1
+        yield message
+    else:
+        return
+    for device, birth in births.items():
+        body = json.loads(birth.payload) | {"seq": said[device], "t0": at_us, "state": "stopped"}
+        yield Sent(at_us, birth.topic, json.dumps(body).encode())
+
+
+@contextlib.contextmanager
+def _ctrl_c() -> Iterator[Callable[[], bool]]:
+    """Take the first Ctrl-C or SIGTERM as a wish to end in order; the second ends at once."""
+    wish = threading.Event()
+
+    def note(number: int, _: object) -> None:
+        wish.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield wish.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _progress() -> Progress:

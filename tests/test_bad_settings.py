@@ -207,7 +207,9 @@ WRONG = {
     "a key twice": ("version = 1", "version = 1\nversion = 1", "not TOML"),
     "a missing bundle": ('["bundle"]', '["bundel"]', "bundel: found no manifest.json"),
     "a device that a bundle needs and nobody is": (
-        '"right_wrist"', '"left_wrist"', "none sits at 'right_wrist', which bundle test needs"
+        '"right_wrist"',
+        '"left_wrist"',
+        "site.toml: stations.pack-1.devices: none sits at 'right_wrist', which bundle test needs",
     ),
     "a device that gives other channels": (
         'adapter = "imu"', 'adapter = "pose"', "bundle test needs right_wrist.acc_x"

@@ -12,6 +12,7 @@ import pytest
 
 from edge import config
 from sensor_adapters.adapter import GROUP
+from sensor_adapters.recordings import open_recording
 from sensor_adapters.samples import DecodeError
 from trainer.recipes import names
 
@@ -48,6 +49,27 @@ def test_the_readmes_payload_is_an_imu_payload():
 
     payload = block(readme("sensor_adapters"), "json", '"acc"').encode()
     assert np.isclose(imu.decode("imu-rw", payload).values[0, 0], 0.38 * 9.80665)
+
+
+def test_the_readmes_other_payloads_are_what_it_says_they_are():
+    from sensor_adapters import event, pose, state
+
+    examples = block(readme("sensor_adapters"), "json", '"people"').strip().split("\n{")
+    on, scan, frame = (("{" + one.removeprefix("{")).encode() for one in examples)
+    assert state.decode("tape", on).values.tolist() == [[1.0]]
+    assert event.decode("scanner", scan).values.tolist() == [[1.0]]
+    assert pose.decode("cam", frame).values[0, 0] == 1.0
+
+
+def test_the_readmes_site_takes_the_simulations_devices_by_their_names(tmp_path):
+    site = tmp_path / "site.toml"
+    site.write_text(block(readme("edge"), "toml", "[stations.pack-1]"))
+    simulated = open_recording("virtual:seed=7,boxes=1").devices
+    for name, device in config.load(site).stations["pack-1"].devices.items():
+        assert (device.adapter, device.placement) == (
+            simulated[name].adapter,
+            simulated[name].placement,
+        )
 
 
 def test_the_readmes_site_is_a_site(tmp_path):

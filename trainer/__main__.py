@@ -1,7 +1,8 @@
 """solosense-trainer: fit, export, evaluate, score."""
 
 import json
-import sys
+import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -25,7 +26,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out, err = Console(width=None if sys.stdout.isatty() else 120), Console(stderr=True)
+# A terminal wraps a long line of a table; rich would cut its names and figures short.
+out, err = Console(width=max(160, shutil.get_terminal_size().columns)), Console(stderr=True)
 
 SCORES = (
     "bundle", "level", "macro_f1", "accuracy", "edit", "f1_10", "f1_25", "f1_50", "segments",
@@ -75,7 +77,7 @@ def show(rows: list[dict[str, Any]], columns: Sequence[str], as_json: bool) -> N
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
     columns = [name for name in columns if any(name in row for row in rows)]
     for name in columns:
         table.add_column(TITLES.get(name, name.replace("_", " ")), no_wrap=True)
@@ -110,7 +112,15 @@ def recipes(as_json: Json = False) -> None:
 
 
 def _span(names: tuple[str, ...]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
+    """Return recordings in few words.
+
+    >>> _span(("virtual:seed=100", "virtual:seed=101", "virtual:seed=129"))
+    'virtual:seed=100 … 129'
+    """
+    if len(names) == 1:
+        return names[0]
+    *_, last = re.split(r"(?<=\D)(?=\d)", names[-1])
+    return f"{names[0]} … {last}"
 
 
 @app.command()
@@ -159,10 +169,10 @@ def export_(
     from trainer.export import ExportError
 
     one = wanted(recipe)
+    history = _history(fitted / fitting.HISTORY, one)
     try:
         prepared = fitting.prepare(one, data)
-        weights = fitting.load(fitted, one)
-        seed = json.loads((fitted / fitting.HISTORY).read_text())["seed"]
+        weights, seed = fitting.load(fitted, one), history["seed"]
         bundle = bundling.make(
             weights, one, prepared, seed, to, name or one.name, quantized=not float32
         )
@@ -172,6 +182,18 @@ def export_(
         fail(str(error), 1)
     size = sum(path.stat().st_size for path in bundle.folder.iterdir()) / 1024
     out.print(f"{bundle.folder}: {size:.0f} kB, validation {bundle.manifest.scores['validation']}")
+
+
+def _history(file: Path, recipe: Recipe) -> dict[str, Any]:
+    """Return what `fit` wrote of itself, or stop where it was no `fit` of this recipe."""
+    try:
+        history: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError):
+        fail(f"{file.parent}: found no {file.name} in it, expected a folder that `fit` wrote", 2)
+    if history["recipe"]["name"] != recipe.name:
+        name = history["recipe"]["name"]
+        fail(f"{file.parent}: found a fit of {name}, expected one of {recipe.name}", 2)
+    return history
 
 
 @app.command()

@@ -165,10 +165,10 @@ def report(recording: Recording, db: Path, health: dict[str, Any], wall_s: float
         last.add_row(*map(str, segment))
     out.print(last)
     out.print(f"\nthe log: {db}")
-    ((bundle,),) = ask(db, "SELECT bundle FROM segments ORDER BY rowid LIMIT 1")
+    ((bundles,),) = ask(db, "SELECT bundles FROM stations")
     query = (
         "SELECT label, count, median_s, max_s FROM operation_durations"
-        f" WHERE bundle = '{bundle}' ORDER BY median_s DESC LIMIT 5"
+        f" WHERE bundle = '{bundles.split(',')[0]}' ORDER BY median_s DESC LIMIT 5"
     )
     out.print("what takes longest? ask it (edge/README.md has more to ask):", highlight=False)
     out.print(f'  sqlite3 -box {shlex.quote(str(db))} "{query}"', highlight=False, soft_wrap=True)

@@ -68,3 +68,11 @@ def test_an_adapter_that_gives_another_stream_than_it_says_is_refused(monkeypatc
     monkeypatch.setattr("edge.station.load_adapter", load)
     board = Board().hear(shift(range(3))).finish()
     assert board.device("imu-rw").rejected == 3
+
+
+def test_counts_outlive_the_session_they_were_made_in():
+    board = Board().hear([wrist(1), wrist(2), wrist(5), wrist(5)])
+    before = board.pipeline.counts()
+    assert (before["lost"], before["duplicated"]) == (2, 1)
+    board.finish()
+    assert board.pipeline.counts() == before
