@@ -5,8 +5,7 @@ import json
 import math
 import signal
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -20,8 +19,8 @@ from sensor_adapters.adapter import GROUP, load_adapter
 from sensor_adapters.publisher import BrokerError, Publisher
 from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.recordings import open_recording
-from sensor_adapters.replay import Sent, address, count, messages, site_toml
-from sensor_adapters.topics import check_id, parse_in
+from sensor_adapters.replay import Sent, address, count, messages, site_toml, until
+from sensor_adapters.topics import check_id
 
 app = typer.Typer(
     help="Look at recordings, and replay them as live sensors.",
@@ -212,25 +211,6 @@ def _board_said(health: dict[str, Any] | None, site: str, node: str) -> str:
     if refused := health.get("refused"):
         text += f"; it has refused {refused} since its start, what it prints says why"
     return text
-
-
-def until(is_over: Callable[[], bool], sent: Iterable[Sent]) -> Iterator[Sent]:
-    """Yield a replay's messages until it is over; then an end of every device that has begun."""
-    births: dict[str, Sent] = {}
-    said: Counter[str] = Counter()
-    at_us = 0
-    for message in sent:
-        if is_over():
-            break
-        device, at_us = parse_in(message.topic).device, message.at_us
-        births.setdefault(device, message)
-        said[device] += 1
-        yield message
-    else:
-        return
-    for device, birth in births.items():
-        body = json.loads(birth.payload) | {"seq": said[device], "t0": at_us, "state": "stopped"}
-        yield Sent(at_us, birth.topic, json.dumps(body).encode())
 
 
 @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
@@ -12,7 +13,7 @@ import numpy as np
 from sensor_adapters.adapter import Adapter, load_adapter
 from sensor_adapters.recording import Recording
 from sensor_adapters.samples import US_PER_S, Samples
-from sensor_adapters.topics import InTopic
+from sensor_adapters.topics import InTopic, parse_in
 
 BATCH_US = US_PER_S
 
@@ -72,6 +73,26 @@ def messages(recording: Recording, site: str, node: str, station: str, boot: str
         yield Sent(at_us, str(topic), encoder.encode(batch, boot, seq))
     for device, count in devices.items():
         yield status(device, "stopped", end_us, count + 1)
+
+
+def until(is_over: Callable[[], bool], sent: Iterable[Sent]) -> Iterator[Sent]:
+    """Yield a replay's messages until it is over; then an end of every device that has begun."""
+    births: dict[str, Sent] = {}
+    said: Counter[str] = Counter()
+    at_us = 0
+    for message in sent:
+        if is_over():
+            break
+        device, at_us = parse_in(message.topic).device, message.at_us
+        births.setdefault(device, message)
+        said[device] += 1
+        yield message
+    else:
+        return
+    for device, birth in births.items():
+        body = msgspec.json.decode(birth.payload)
+        body |= {"seq": said[device], "t0": at_us, "state": "stopped"}
+        yield Sent(at_us, birth.topic, msgspec.json.encode(body))
 
 
 def count(recording: Recording) -> int:

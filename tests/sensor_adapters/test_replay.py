@@ -8,9 +8,8 @@ from itertools import islice
 import msgspec
 import pytest
 
-from sensor_adapters.__main__ import until
 from sensor_adapters.recordings import open_recording
-from sensor_adapters.replay import Sent, messages
+from sensor_adapters.replay import Sent, messages, until
 from sensor_adapters.topics import parse_in
 from tests import live
 
