@@ -1,7 +1,8 @@
 """OpenPack sessions: ``<user folder>/S0500`` in the publishers' layout, releases 0.2 to 1.0.
 
 A session is spread over folders: ``U0209/atr/atr01/S0500.csv``, ``U0209/system/ht/S0500.csv``
-and so on; ``U0209/S0500`` stands for all of them. Stamps are unix milliseconds.
+and so on; ``U0209/S0500`` stands for all of them. Stamps are unix milliseconds. What is known to
+be wrong with a session is mended or told, see ``openpack_errors``.
 
 - ``atr01`` to ``atr04`` (imu): g and deg/s, about 30 Hz; both wrists, both upper arms.
 - ``e401``, ``e402`` (imu, rates NaN): published as g, but the numbers are g / 9.80665: the
@@ -30,11 +31,13 @@ from sensor_adapters.csv_table import (
     read_numbers,
     read_text,
 )
-from sensor_adapters.openpack_labels import (
-    DROPPED_ROWS,
-    KNOWN_ERRORS,
-    SAME_PERSON,
+from sensor_adapters.openpack_errors import (
+    errors_of,
+    swapped_back,
+    without_lost_boxes,
+    wrong_rows,
 )
+from sensor_adapters.openpack_labels import SAME_PERSON
 from sensor_adapters.openpack_truth import US_PER_MS, find_file, read_labels
 from sensor_adapters.recording import (
     Device,
@@ -48,7 +51,7 @@ IMAGE = (1280.0, 720.0)  # px
 E4_UNIT = imu.STANDARD_GRAVITY**2  # m/s^2 in a published 1.0, see above
 SESSION = re.compile(r"S\d{4}\Z")
 
-_PLACEMENTS = {
+PLACEMENTS = {
     "atr01": "right_wrist",
     "atr02": "left_wrist",
     "atr03": "right_upper_arm",
@@ -70,6 +73,13 @@ _PLACES = {
     "printer": ("system/printer",),
 }
 """Device to its folders within the user's, newest release first."""
+COLUMNS = {
+    "atr": ("unixtime", *(f"{what}_{axis}" for what in ("acc", "gyro") for axis in "xyz")),
+    "e40": ("acc_x", "acc_y", "acc_z"),
+    "sca": ("unixtime",),
+    "pri": ("unixtime",),
+}
+"""First letters of a device to the columns that its file must have."""
 
 Part = tuple[Samples, list[str]]
 
@@ -84,6 +94,23 @@ def sessions(user: Path) -> list[str]:
         if file.suffix in (".csv", ".json") and SESSION.match(file.stem)
     }
     return sorted(found)
+
+
+def files_of(user: Path, session: str) -> dict[str, Path | None]:
+    """Return every device's file of a session, None where it has none."""
+    return {
+        device: find_file(user, session, places, "json" if device == "kinect" else "csv")
+        for device, places in _PLACES.items()
+    }
+
+
+def folder_of(device: str) -> str:
+    """Return where the newest release keeps a device's files.
+
+    >>> folder_of("scanner")
+    'system/ht'
+    """
+    return _PLACES[device][0]
 
 
 def recognises(path: Path) -> bool:
@@ -105,12 +132,14 @@ def read(path: Path) -> Recording:
     if not samples:
         raise RecordingError(f"{user}: {session} holds no readings, expected at least one stream")
     truth, labels = read_labels(user, session, notes)
+    errors = errors_of(user.name, session)
+    samples = without_lost_boxes(errors, swapped_back(errors, samples), truth)
     return Recording(
         name=f"{user.name}-{session}",
         layout="openpack",
         subject=SAME_PERSON.get(user.name, user.name),
         samples=tuple(samples),
-        devices={s.device: Device(s.stream.name, _PLACEMENTS[s.device]) for s in samples},
+        devices={s.device: Device(s.stream.name, PLACEMENTS[s.device]) for s in samples},
         truth=truth,
         step_labels=labels,
         notes=tuple(notes),
@@ -160,8 +189,7 @@ def _known(user: str, session: str) -> list[str]:
     notes = []
     if user in SAME_PERSON:
         notes.append(f"{user} is the same person as {SAME_PERSON[user]}, named so as the subject")
-    if (user, session) in KNOWN_ERRORS:
-        notes.append(f"known of this session: {KNOWN_ERRORS[user, session]}")
+    notes += [f"known of this session: {e.told()}" for e in errors_of(user, session)]
     return notes
 
 
@@ -181,7 +209,7 @@ def _sampled(user: Path, session: str, notes: list[str]) -> list[Samples]:
         if file is None:
             notes.append(f"no {device}: {places[0]} has no {session}")
             continue
-        wrong = DROPPED_ROWS.get((user.name, session, device), 0)
+        wrong = wrong_rows(errors_of(user.name, session), device)
         one, told = reader(device, file, wrong)
         if wrong:
             told.append(f"{device}: dropped the first {wrong} rows, known to be stamped wrongly")
@@ -194,8 +222,7 @@ def _sampled(user: Path, session: str, notes: list[str]) -> list[Samples]:
 
 
 def _atr(device: str, path: Path, skip: int) -> Part:
-    acc, gyr = [f"acc_{axis}" for axis in "xyz"], [f"gyro_{axis}" for axis in "xyz"]
-    table = read_numbers(path, ("unixtime", *acc, *gyr), filled=1)[skip:]
+    table = read_numbers(path, COLUMNS["atr"], filled=1)[skip:]
     values = table[:, 1:] * np.repeat([imu.ACC_SCALE["g"], imu.GYR_SCALE["deg/s"]], 3)
     return ordered(device, imu.stream, whole_us(path, table[:, 0], US_PER_MS), values)
 
@@ -203,7 +230,7 @@ def _atr(device: str, path: Path, skip: int) -> Part:
 def _e4(device: str, path: Path, skip: int) -> Part:
     text = read_text(path)
     stamp = "time" if "time" in header_of(path, text) else "unixtime"
-    table = read_numbers(path, (stamp, "acc_x", "acc_y", "acc_z"), filled=1, text=text)[skip:]
+    table = read_numbers(path, (stamp, *COLUMNS["e40"]), filled=1, text=text)[skip:]
     values = np.full((len(table), 6), np.nan)
     values[:, :3] = table[:, 1:] * E4_UNIT
     return ordered(device, imu.stream, whole_us(path, table[:, 0], US_PER_MS), values)

@@ -1,4 +1,4 @@
-"""What OpenPack's numbers mean: operations, actions, people, and recordings known to be wrong.
+"""What OpenPack's numbers mean: operations, actions, people.
 
 Yoshimura et al., "OpenPack: A Large-scale Dataset for Recognizing Packaging Works in
 IoT-enabled Logistic Environments", PerCom 2024, and the data set's documentation of v1.0.0.
@@ -101,32 +101,3 @@ SAME_PERSON = {
     "U0210": "U0103",
 }
 """Second user id to first: one person took part in two scenarios."""
-
-DROPPED_ROWS = {("U0101", "S0500", "atr01"): 1}
-"""(user, session, device) to how many first rows have a wrong stamp; the reader drops them."""
-
-_ATR03_REVERSED = "atr03 is worn reversed"
-_ATR02_REVERSED = "atr02 is worn reversed"
-_SWAPPED = "atr03 and atr04 are swapped"
-
-KNOWN_ERRORS: dict[tuple[str, str], str] = {
-    ("U0103", "S0100"): "boxes 1 to 10 have no ATR readings",
-    ("U0103", "S0300"): _ATR03_REVERSED,
-    ("U0103", "S0400"): _ATR03_REVERSED,
-    ("U0104", "S0200"): _SWAPPED,
-    ("U0104", "S0400"): _SWAPPED,
-    ("U0107", "S0300"): "boxes 10 to 20 have no key points",
-    ("U0107", "S0400"): "atr01 and atr03 are worn reversed",
-    ("U0108", "S0400"): "the stamps are wrong; every published split leaves this session out",
-    ("U0109", "S0100"): "boxes 17 to 20 are missing",
-    ("U0202", "S0300"): "predictions and labels were found to differ in length; check before use",
-    ("U0203", "S0100"): "the labels lack the second 1646788845000 ms",
-    ("U0203", "S0400"): "e401 was not recorded",
-    ("U0204", "S0100"): _ATR02_REVERSED,
-    ("U0204", "S0500"): _ATR02_REVERSED,
-    ("U0207", "S0100"): _ATR02_REVERSED,
-    ("U0207", "S0200"): _ATR03_REVERSED,
-    ("U0209", "S0400"): _ATR03_REVERSED,
-    ("U0209", "S0500"): _ATR03_REVERSED,
-}
-"""(user, session) to what its publishers or users found; told in the notes, never repaired."""

@@ -28,6 +28,16 @@ def find_file(user: Path, session: str, places: Sequence[str], ending: str = "cs
     return next((file for file in files if file.is_file()), None)
 
 
+def label_files(user: Path, session: str) -> dict[str, Path | None]:
+    """Return the file that labels of each level are read from first, None where there is none."""
+    old = find_file(user, session, _EVERY_SECOND)
+    has_actions = old is not None and "action" in header_of(old, read_text(old))
+    operation, action = (
+        find_file(user, session, (f"{place}-1hz", place)) for place in (_OPERATIONS, _ACTIONS)
+    )
+    return {"operation": operation or old, "action": action or (old if has_actions else None)}
+
+
 def read_labels(
     user: Path, session: str, notes: list[str]
 ) -> tuple[tuple[TrueSegment, ...], tuple[StepLabels, ...]]:

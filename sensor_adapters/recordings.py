@@ -1,16 +1,19 @@
 """One door for recorded sessions of every layout: name in, ``Recording`` out."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from sensor_adapters import openpack, sphere, virtual_station
+from sensor_adapters import openpack, own_folder, sphere, virtual_station
 from sensor_adapters.recording import Recording, RecordingError
+from sensor_adapters.samples import US_PER_S
 
 EXPECTED = (
     "an OpenPack session (<user folder>/S0500, with :boxes=1-12 for a part of it),"
-    " a SPHERE recording (<folder>/00001) or virtual:seed=7,boxes=20"
+    " a SPHERE recording (<folder>/00001), a folder with a recording.toml"
+    " or virtual:seed=7,boxes=20"
 )
-_BOXES = re.compile(r"(\d{1,4})-(\d{1,4})\Z")
+_RANGE = re.compile(r"(\d{1,4})-(\d{1,4})\Z")
 
 
 def open_recording(name: str) -> Recording:
@@ -19,32 +22,65 @@ def open_recording(name: str) -> Recording:
     ``.../U0209/S0500`` is an OpenPack session spread over the user folder ``U0209`` (which
     alone is enough where it holds one session); ``.../U0209/S0500:boxes=16-20`` is its part
     from the first operation of box 16 to the last of box 20. ``.../train/00007`` is a SPHERE
-    recording.
+    recording, ``.../monday`` with a ``recording.toml`` in it a recording of the user's own.
+    ``:part=0-80`` behind any path is the first 80 % of its time.
 
     Raises:
         RecordingError: nothing is there, the layout is unknown, or a file is damaged.
     """
     if name.startswith("virtual:"):
         return virtual_station.parse(name)
-    text, mark, wanted = name.partition(":boxes=")
-    part = _part(name, wanted) if mark else None
+    text, wanted = without_part(name)
     path = Path(text)
+    what, first, last = wanted or ("", 0, 0)
     if openpack.recognises(path):
         recording = openpack.read(path)
-        return openpack.boxes(recording, *part) if part else recording
-    if sphere.recognises(path):
-        if part:
-            raise RecordingError(f"{name}: SPHERE has no boxes, expected the path alone")
-        return sphere.read(path)
-    raise RecordingError(f"{text}: {_found(path)}, expected {EXPECTED}")
+    elif sphere.recognises(path):
+        recording = sphere.read(path)
+    elif own_folder.recognises(path):
+        recording = own_folder.read(path)
+    else:
+        raise RecordingError(f"{text}: {_found(path)}, expected {EXPECTED}")
+    if what == "boxes" and recording.layout != "openpack":
+        found = {"sphere": "SPHERE", "own": "a folder of one's own"}[recording.layout]
+        raise RecordingError(f"{name}: {found} has no boxes, expected the path alone or :part=")
+    if what == "boxes":
+        return openpack.boxes(recording, first, last)
+    return share(recording, first, last) if what == "part" else recording
 
 
-def _part(name: str, wanted: str) -> tuple[int, int]:
-    """Return the first and last box that are asked for behind a path."""
-    match = _BOXES.match(wanted)
-    if not match or int(match[1]) > int(match[2]):
-        raise RecordingError(f"{name}: found boxes {wanted!r}, expected first-last such as 16-20")
-    return int(match[1]), int(match[2])
+def share(recording: Recording, first: int, last: int) -> Recording:
+    """Return the part between two shares of a recording's time, per cent, cut at whole seconds."""
+    start_us, end_us = recording.span_us()
+    seconds = end_us // US_PER_S + 1 - start_us // US_PER_S
+    cuts = [(start_us // US_PER_S + seconds * p // 100) * US_PER_S for p in (first, last)]
+    part = recording.between(*cuts)
+    return replace(part, name=f"{recording.name}-part{first}-{last}")
+
+
+def without_part(name: str) -> tuple[str, tuple[str, int, int] | None]:
+    """Return the path of a name, and which part of it is asked for: what, first, last.
+
+    >>> without_part("U0209/S0500:boxes=16-20"), without_part("monday")
+    (('U0209/S0500', ('boxes', 16, 20)), ('monday', None))
+
+    Raises:
+        RecordingError: behind the mark stands no range.
+    """
+    for what, expected in (("boxes", "16-20"), ("part", "0-80, in per cent")):
+        text, mark, wanted = name.partition(f":{what}=")
+        if not mark:
+            continue
+        match = _RANGE.match(wanted)
+        fine = match and int(match[1]) <= int(match[2])
+        if match and what == "part":
+            fine = int(match[1]) < int(match[2]) <= 100
+        if not match or not fine:
+            raise RecordingError(
+                f"{name}: found {what} {wanted!r}, expected first-last such as {expected}"
+            )
+        return text, (what, int(match[1]), int(match[2]))
+    return name, None
 
 
 def _found(path: Path) -> str:

@@ -1,20 +1,22 @@
 """SPHERE Challenge 2016 recordings: ``train/0000N`` or ``test/NNNNN`` in the publishers' layout.
 
 Twomey et al., "The SPHERE Challenge: Activity Recognition with Multimodal Sensor Data",
-arXiv 1603.00797. One person at home: a wrist accelerometer (g, 20 Hz over a lossy radio), three
-cameras that report a box while they see somebody, passive infrared sensors in nine rooms, and
-20 activity probabilities for every second.
+arXiv 1603.00797. One person at home: a wrist accelerometer (g, 20 Hz over a lossy radio), how
+loud four access points heard each of its packets (dBm, empty where one did not), three cameras
+that report a box while they see somebody, passive infrared sensors in nine rooms, and 20 activity
+probabilities for every second.
 
 The files count seconds from the recording's start. They are laid out from ``ORIGIN_US``, two
 hours apart by recording number, so that no two recordings overlap.
 """
 
+import re
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from sensor_adapters import imu, pose, state
+from sensor_adapters import imu, pose, radio, state
 from sensor_adapters.csv_table import header_of, read_numbers, read_rows, read_text
 from sensor_adapters.recording import (
     Device,
@@ -35,6 +37,13 @@ IMAGE = (320.0, 240.0)
 LEVEL = "activity"
 CAMERAS = {"hallway": "hallway", "living_room": "living", "kitchen": "kitchen"}
 """File and placement, then the end of the device id."""
+ACCESS_POINTS = {
+    "Kitchen_AP": "kitchen",
+    "Lounge_AP": "lounge",
+    "Upstairs_AP": "upstairs",
+    "Study_AP": "study",
+}
+"""Column of ``acceleration.csv``, then the end of the device id and of the placement."""
 ROOMS = ("bath", "bed1", "bed2", "hall", "kitchen", "living", "stairs", "study", "toilet")
 """Rooms with a motion sensor, where ``pir_locations.json`` is not at hand."""
 _FILES = ("acceleration.csv", "pir.csv", *(f"video_{camera}.csv" for camera in CAMERAS))
@@ -52,9 +61,10 @@ def recognises(path: Path) -> bool:
 def read(path: Path) -> Recording:
     """Return one recording.
 
-    ``wrist`` (imu, rates NaN: there is no gyroscope), ``cam-<room>`` (pose without key points,
-    3-D box in metres in the camera's frame, y upwards) and ``pir-<room>`` (state). Cameras say
-    nothing while they see nobody. Labels: level ``activity``, one label the second with the
+    ``wrist`` (imu, rates NaN: there is no gyroscope), ``ap-<room>`` (radio, a reading for each
+    of the wrist's packets that it heard), ``cam-<room>`` (pose without key points, 3-D box in
+    metres in the camera's frame, y upwards) and ``pir-<room>`` (state). Cameras say nothing
+    while they see nobody. Labels: level ``activity``, one label the second with the
     highest mean of the annotators, the first column winning a tie.
 
     Raises:
@@ -65,6 +75,9 @@ def read(path: Path) -> Recording:
         raise RecordingError(f"{path}: is named {path.name!r}, expected a number such as 00007")
     origin_us = ORIGIN_US + int(path.name) * APART_US
     samples, devices, notes = _sampled(path, origin_us)
+    for one in _signals(path / "acceleration.csv", origin_us, notes):
+        samples.append(one)
+        devices[one.device] = Device("radio", f"ap_{one.device.removeprefix('ap-')}")
     if (path / "pir.csv").is_file():
         last_us = _last_us(path, origin_us, samples)
         for one in _motion(path, origin_us, last_us, notes):
@@ -108,6 +121,36 @@ def _wrist(device: str, path: Path, origin_us: int) -> tuple[Samples, list[str]]
     values = np.full((len(table), 6), np.nan)
     values[:, :3] = table[:, 1:] * imu.STANDARD_GRAVITY
     return ordered(device, imu.stream, whole_us(path, table[:, 0], US_PER_S, origin_us), values)
+
+
+def _signals(path: Path, origin_us: int, notes: list[str]) -> list[Samples]:
+    """Return what each access point heard; one that is not in the file, or silent, is noted."""
+    if not path.is_file():
+        return []
+    text = read_text(path)
+    columns = [name for name in ACCESS_POINTS if name in header_of(path, text)]
+    spelt = re.sub(r",(?=[,\r\n]|\Z)", ",nan", text)  # most cells are empty: the quick road
+    table = read_numbers(path, ("t", *columns), filled=1, text=spelt)
+    time_us = whole_us(path, table[:, 0], US_PER_S, origin_us)
+    samples = []
+    for column, room in ACCESS_POINTS.items():
+        if column not in columns:
+            notes.append(f"no ap-{room}: {path.name} has no column {column}")
+            continue
+        rssi = table[:, 1 + columns.index(column)]
+        if ((rssi < radio.LOWEST) | (rssi > radio.HIGHEST)).any():
+            raise RecordingError(
+                f"{path}: column {column}: found {np.nanmin(rssi):g} to {np.nanmax(rssi):g},"
+                f" expected {radio.LOWEST:g} to {radio.HIGHEST:g} dBm"
+            )
+        heard = ~np.isnan(rssi)
+        if not heard.any():
+            notes.append(f"no ap-{room}: {path.name} holds no reading in column {column}")
+            continue
+        one, told = ordered(f"ap-{room}", radio.stream, time_us[heard], rssi[heard, None])
+        samples.append(one)
+        notes += told
+    return samples
 
 
 def _camera(device: str, path: Path, origin_us: int) -> tuple[Samples, list[str]]:

@@ -9,8 +9,9 @@ from sensor_adapters.recordings import open_recording
 from sensor_adapters.replay import messages
 from tests import live
 from trainer import offline
-from trainer.metrics import Stretch, evaluate_stretches
+from trainer.metrics import evaluate_stretches
 from trainer.score import score_log
+from trainer.stretches import Stretch
 
 pytestmark = pytest.mark.broker
 NAMES = ("imu", "camera", "iot")

@@ -1,24 +1,32 @@
-"""solosense-trainer: fit, export, evaluate, score."""
+"""solosense-trainer: recipes, inventory, fit, export, reproduce; teachers; judging."""
 
 import json
 import re
-import shutil
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from edge import bundle as bundles
 from edge.bundle import BundleError
-from sensor_adapters.recording import Recording, RecordingError
-from sensor_adapters.recordings import open_recording
-from trainer import score as scoring
-from trainer.metrics import ScoreError, Stretch, evaluate_stretches
-from trainer.recipes import Recipe, UnknownRecipe, recipe as recipe_of
+from sensor_adapters.recording import RecordingError
+from trainer import judging_commands, teaching_commands
+from trainer.recipes import Recipe, Split, recipe as recipe_of
+from trainer.terminal import (
+    DataFolder,
+    Json,
+    RecipeName,
+    Seed,
+    SkipMissing,
+    err,
+    fail,
+    filled,
+    out,
+    ready,
+    seed_range,
+    show,
+    wanted,
+)  # fmt: skip
+from trainer.truth import ScoreError
 
 app = typer.Typer(
     help="Train models on recordings, export them for boards, and judge what they log.",
@@ -26,72 +34,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-# A terminal wraps a long line of a table; rich would cut its names and figures short.
-out, err = Console(width=max(160, shutil.get_terminal_size().columns)), Console(stderr=True)
-
-SCORES = (
-    "bundle", "level", "macro_f1", "accuracy", "edit", "f1_10", "f1_25", "f1_50", "segments",
-)  # fmt: skip
-
-TITLES = {"macro_f1": "macro F1", "f1_10": "F1@10", "f1_25": "@25", "f1_50": "@50"}
-
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="See `recipes`.")]
-RecordingName = Annotated[
-    str,
-    typer.Argument(
-        metavar="RECORDING",
-        help="virtual:seed=7,boxes=20, an OpenPack session (…/U0209/S0500), or a SPHERE folder.",
-    ),
-]
-DataFolder = Annotated[
-    Path | None, typer.Option("--data", help="Folder of the recordings; none for the simulation.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Seed = Annotated[int, typer.Option(help="Seed of weights, crops and augmentation.")]
-
-
-def fail(text: str, code: int) -> NoReturn:
-    """Say what is wrong on stderr and stop: 2 for a setting, 1 for the world."""
-    err.print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(code)
-
-
-def opened(name: str) -> Recording:
-    """Return the recording, or stop with what is wrong with it."""
-    try:
-        return open_recording(name)
-    except RecordingError as error:
-        fail(str(error), 2)
-
-
-def wanted(name: str) -> Recipe:
-    """Return the recipe, or stop with the names there are."""
-    try:
-        return recipe_of(name)
-    except UnknownRecipe as error:
-        fail(str(error), 2)
-
-
-def show(rows: list[dict[str, Any]], columns: Sequence[str], as_json: bool) -> None:
-    """Print these columns as a table for people, or all that is known as JSON for machines."""
-    if as_json:
-        print(json.dumps(rows))
-        return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
-    columns = [name for name in columns if any(name in row for row in rows)]
-    for name in columns:
-        table.add_column(TITLES.get(name, name.replace("_", " ")), no_wrap=True)
-    for row in rows:
-        table.add_row(*(_text(row.get(name)) for name in columns))
-    out.print(table)
-    for note in [note for row in rows for note in row.get("notes", ())]:
-        out.print(f"note: {note}", markup=False)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.1f}" if value > 1 else f"{value:.4f}"
-    return "" if value is None else str(value)
 
 
 @app.command()
@@ -116,11 +58,38 @@ def _span(names: tuple[str, ...]) -> str:
 
     >>> _span(("virtual:seed=100", "virtual:seed=101", "virtual:seed=129"))
     'virtual:seed=100 … 129'
+    >>> _span(("U0101/S0100", "U0101/S0200", "U0210/S0500"))
+    'U0101 … U0210, 3'
     """
-    if len(names) == 1:
-        return names[0]
+    if len(names) < 2:
+        return names[0] if names else "of the folder"
+    folders = [name.partition("/")[0] for name in names]
+    if folders[0] != names[0]:
+        return f"{folders[0]} … {folders[-1]}, {len(names)}"
     *_, last = re.split(r"(?<=\D)(?=\d)", names[-1])
     return f"{names[0]} … {last}"
+
+
+@app.command()
+def inventory(recipe: RecipeName, data: DataFolder = None, as_json: Json = False) -> None:
+    """List every recording of a recipe: what is there, what is missing, what is known of it.
+
+    Exit code 1 where one can not be used.
+    """
+    from trainer import inventory as inventories
+
+    one = filled(wanted(recipe), data)
+    try:
+        found = inventories.check(one, data)
+    except RecordingError as error:
+        fail(str(error), 2)
+    if as_json:
+        print(json.dumps(found.as_dict()))
+    else:
+        for line in found.lines():
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
+    if found.missing:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -131,15 +100,24 @@ def fit(
     seed: Seed = 0,
     updates: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "",
+    size: teaching_commands.Size = "",
+    compiled: teaching_commands.Compiled = False,
+    skip_missing: SkipMissing = False,
 ) -> None:
-    """Train a student; the best moment on validation is kept."""
+    """Train a student, or teach a teacher; the best moment on validation is kept.
+
+    A teacher's run that was broken off is taken up; torchrun shares it between processes.
+    """
+    if teacher := teaching_commands.teacher_named(recipe, size):
+        teaching_commands.fit(teacher, data, to, seed, updates, skip_missing, compiled)
+        return
     import dataclasses
 
     import torch
 
     from trainer import fit as fitting
 
-    one = wanted(recipe)
+    one = ready(wanted(recipe), data, ("train", "validation"), skip_missing)
     if updates is not None:
         one = dataclasses.replace(one, updates=updates)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -165,11 +143,15 @@ def export_(
     float32: Annotated[bool, typer.Option("--float32", help="Leave weights in float.")] = False,
 ) -> None:
     """Choose decoders on validation, quantise, and write a bundle that agrees with PyTorch."""
+    import dataclasses
+
     from trainer import bundling, fit as fitting
     from trainer.export import ExportError
 
     one = wanted(recipe)
     history = _history(fitted / fitting.HISTORY, one)
+    split = {part: tuple(names) for part, names in history["recipe"]["split"].items()}
+    one = dataclasses.replace(filled(one, data), split=Split(**split))  # what `fit` used
     try:
         prepared = fitting.prepare(one, data)
         weights, seed = fitting.load(fitted, one), history["seed"]
@@ -205,18 +187,18 @@ def reproduce(
         "trainer/results"
     ),
     work: Annotated[Path, typer.Option(help="Where the bundles go.")] = Path("runs"),
+    skip_missing: SkipMissing = False,
 ) -> None:
     """Fit, export and judge a recipe over seeds, beside baselines; seeds done are kept."""
     from trainer import fit as fitting, reproduce as reproducing
     from trainer.export import ExportError
 
     one = wanted(recipe)
-    first, _, last = seeds.partition("-")
-    if not (first.isdigit() and (last or first).isdigit()):
-        fail(f"--seeds is {seeds!r}, expected two numbers, as 0-2", 2)
     to.mkdir(parents=True, exist_ok=True)
-    files = {s: to / f"{one.name}-seed{s}.json" for s in range(int(first), int(last or first) + 1)}
+    files = {s: to / f"{one.name}-seed{s}.json" for s in seed_range(seeds)}
     left = {seed: path for seed, path in files.items() if not path.exists()}
+    if left:
+        one = ready(one, data, ("train", "validation", "test"), skip_missing)
     try:
         prepared = fitting.prepare(one, data) if left else None
         for seed, path in left.items():
@@ -247,48 +229,11 @@ def table_(
     show(rows, list(rows[0]), as_json)
 
 
-@app.command()
-def evaluate(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.")],
-    recording: RecordingName,
-    engine: Annotated[str, typer.Option(help="litert or onnx.")] = "litert",
-    as_json: Json = False,
-) -> None:
-    """Run a bundle over a recording as a board would, and score its segments."""
-    from edge.engine import open_engine
-    from trainer.offline import segments
-
-    one = opened(recording)
-    try:
-        loaded = bundles.load(bundle)
-        found = segments(loaded.manifest, open_engine(loaded, prefer=engine), one)
-        rows = []
-        for level in loaded.manifest.levels:
-            mine = [Stretch(s.label, s.start_us, s.end_us) for s in found if s.level == level.name]
-            scores = evaluate_stretches(mine, one, level.name).as_dict()
-            rows.append({"bundle": loaded.manifest.name, "segments": len(mine), **scores})
-    except (BundleError, ScoreError) as error:
-        fail(str(error), 2)
-    show(rows, SCORES, as_json)
-
-
-@app.command()
-def score(
-    recording: RecordingName,
-    db: Annotated[Path, typer.Option("--db", help="SQLite log of a board.")],
-    station: Annotated[str | None, typer.Option(help="Where the log has several.")] = None,
-    bundle: Annotated[str | None, typer.Option(help="Only this model's rows.")] = None,
-    session: Annotated[int | None, typer.Option(help="Instead of the newest.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Score what stands in a board's log against a recording's truth."""
-    try:
-        rows = scoring.score_log(
-            db, opened(recording), station=station, bundle=bundle, session=session
-        )
-    except ScoreError as error:
-        fail(str(error), 2)
-    show([row.as_dict() for row in rows], SCORES, as_json)
+app.command("ablate")(teaching_commands.ablate)
+app.command("parts")(teaching_commands.parts)
+app.command("bench")(teaching_commands.bench)
+app.command("evaluate")(judging_commands.evaluate)
+app.command("score")(judging_commands.score)
 
 
 def main() -> None:

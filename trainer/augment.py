@@ -27,6 +27,28 @@ def augment(
     return out
 
 
+def some_modalities(
+    inputs: dict[str, Tensor], share: float, rng: torch.Generator
+) -> dict[str, Tensor]:
+    """Return (B, ...) inputs of which a share of the sequences shows some modalities only.
+
+    Which ones is drawn anew for each such sequence, every set but the empty one alike; what is not
+    shown is as if it had never been observed.
+    """
+    names = [name for name in inputs if not name.endswith("_observed")]
+    if not share or len(names) < 2:
+        return inputs
+    batch = len(inputs[names[0]])
+    sets = torch.randint(1, 1 << len(names), (batch,), generator=rng)
+    everything = torch.rand(batch, generator=rng) >= share
+    out = {}
+    for bit, name in enumerate(names):
+        shown = (everything | (sets >> bit & 1).bool()).float()
+        for key in (name, f"{name}_observed"):
+            out[key] = inputs[key] * shown.view(-1, *(1,) * (inputs[key].dim() - 1))
+    return out
+
+
 def _rotate(values: Tensor, manifest: Manifest, spread_rad: float, rng: torch.Generator) -> Tensor:
     """Return readings as of units strapped on a little turned, one turn a unit and sequence."""
     block = next(b for b in manifest.inputs if b.name == "imu")

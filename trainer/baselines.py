@@ -15,7 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from edge.bundle import Arrays
 from sensor_adapters.samples import Floats, Int64s
-from trainer.metrics import Stretch
+from trainer.stretches import Stretch
 
 UNSCORED = -1
 PAST_STEPS = (2, 5, 10)  # means over the last so many steps, the present one included

@@ -13,9 +13,9 @@ from edge.bundle import Arrays, Input, Level, Manifest
 from edge.timeline import Timeline
 from edge.windows import cut
 from sensor_adapters.recording import Recording, RecordingError
-from sensor_adapters.recordings import open_recording
-from trainer.metrics import truth_per_second
+from trainer.own_labels import open_labelled
 from trainer.recipes import Block, Recipe
+from trainer.truth import truth_per_second
 
 WHOLE_US = 1 << 61  # a lateness under which no reading of a recording is late
 
@@ -47,12 +47,12 @@ def load(recipe: Recipe, data: Path | None, names: tuple[str, ...]) -> list[Reco
         RecordingError: one is missing or damaged, or no data folder was given.
     """
     if recipe.data == "virtual":
-        return [open_recording(name) for name in names]
+        return [open_labelled(name) for name in names]
     if data is None:
         raise RecordingError(
             f"{recipe.name}: found no --data, expected the folder that holds {names[0]}"
         )
-    return [open_recording(os.fspath(data / name)) for name in names]
+    return [open_labelled(os.fspath(data / name)) for name in names]
 
 
 def timeline_of(recording: Recording, step_us: int, delay_steps: int) -> Timeline:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from edge.bundle import Decoder, Level
 from edge.segments import SegmentDecoder
 from trainer.datasets import Examples
-from trainer.metrics import macro_f1
+from trainer.frame_scores import macro_f1
 
 PRIOR_WEIGHTS = (0.0, 0.3, 0.6)
 EVIDENCE_WEIGHTS = (0.3, 0.6, 1.0, 2.0, 5.0)  # the last all but leaves the arg-max

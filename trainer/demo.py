@@ -23,8 +23,8 @@ from sensor_adapters.publisher import BrokerError, Publisher
 from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.replay import count, messages, site_toml
-from trainer.metrics import ScoreError
 from trainer.score import ask, newest_segments, score_log
+from trainer.truth import ScoreError
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLES = ("imu", "camera", "iot")

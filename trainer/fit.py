@@ -17,7 +17,7 @@ from edge.bundle import Arrays, Level, Manifest
 from trainer import datasets
 from trainer.augment import augment
 from trainer.datasets import Examples
-from trainer.metrics import macro_f1
+from trainer.frame_scores import macro_f1
 from trainer.recipes import Recipe
 from trainer.student import Answers, Student, StudentConfig
 
@@ -100,7 +100,7 @@ def _batch(
     )
 
 
-def _class_weights(parts: list[Examples], level: Level, power: float) -> Tensor:
+def class_weights(parts: list[Examples], level: Level, power: float) -> Tensor:
     """Return (K,) loss weights: label share to minus ``power``, mean 1 over the labels seen."""
     share = np.sum([e.target[level.name].sum(0, dtype=np.float64) for e in parts], axis=0)
     weight = np.where(share > 0, np.maximum(share, 1.0) ** -power, 0.0)
@@ -141,15 +141,21 @@ def probabilities(student: Student, tensors: Arrays) -> Arrays:
     return {name: logits[0].softmax(-1).numpy() for name, logits in answers.logits.items()}
 
 
-def validation_f1(student: Student, parts: list[Examples], level: Level) -> float:
-    """Return the per-second macro-F1 of one level's arg-max over recordings."""
-    true, found = [], []
-    for one in parts:
+def macro_f1_of(parts: list[Examples], found: list[np.ndarray], level: Level) -> float:
+    """Return the per-second macro-F1 of the arg-max of (T, K) probabilities of recordings."""
+    true, best = [], []
+    for one, p in zip(parts, found, strict=True):
         target = one.target[level.name]
         scored = target.sum(1) > 0
         true.append(target[scored].argmax(1))
-        found.append(probabilities(student, one.tensors)[level.name][scored].argmax(1))
-    return macro_f1(np.concatenate(true), np.concatenate(found), level.labels).macro
+        best.append(p[scored].argmax(1))
+    return macro_f1(np.concatenate(true), np.concatenate(best), level.labels).macro
+
+
+def validation_f1(student: Student, parts: list[Examples], level: Level) -> float:
+    """Return the per-second macro-F1 of one level's arg-max over recordings."""
+    found = [probabilities(student, one.tensors)[level.name] for one in parts]
+    return macro_f1_of(parts, found, level)
 
 
 def fit(
@@ -170,7 +176,7 @@ def fit(
         optimizer, recipe.learning_rate, total_steps=recipe.updates, pct_start=0.1
     )
     weights = {
-        level.name: _class_weights(data.train, level, recipe.class_weight_power).to(device)
+        level.name: class_weights(data.train, level, recipe.class_weight_power).to(device)
         for level in data.manifest.levels
     }
     best, best_f1, best_update = copy.deepcopy(student.state_dict()), -1.0, 0

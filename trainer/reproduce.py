@@ -19,8 +19,11 @@ from sensor_adapters.recording import Recording
 from trainer import baselines, bundling, datasets, decoding, fit, offline
 from trainer.datasets import Examples
 from trainer.fit import Data, Fitted, probabilities
-from trainer.metrics import Stretch, best_label, evaluate_recordings, macro_f1
+from trainer.frame_scores import macro_f1
+from trainer.metrics import evaluate_recordings
 from trainer.recipes import Recipe
+from trainer.stretches import Stretch
+from trainer.truth import best_label
 
 FIGURES = ("macro_f1", "accuracy", "edit", "f1_10", "f1_25", "f1_50")
 Row = dict[str, Any]

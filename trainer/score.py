@@ -10,16 +10,9 @@ from pathlib import Path
 
 from sensor_adapters.recording import Recording
 from sensor_adapters.samples import US_PER_S
-from trainer.metrics import (
-    ScoreError,
-    Scores,
-    Stretch,
-    evaluate_stretches,
-    is_null,
-    labelled_levels,
-    true_stretches,
-    truth_per_second,
-)
+from trainer.metrics import Scores, evaluate_stretches
+from trainer.stretches import Stretch, is_null
+from trainer.truth import ScoreError, labelled_levels, true_stretches, truth_per_second
 
 BUSY_S = 5.0  # a writer's lock is waited for this long
 
@@ -49,6 +42,8 @@ class LogScore:
     segments: int
     """Logged within the recording's time, Null included."""
     scores: Scores
+    stretches: tuple[Stretch, ...]
+    """What was scored."""
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, object]:
@@ -125,8 +120,10 @@ def _scored(lane: LoggedLane, recording: Recording) -> LogScore:
             " the model was made for other labels",
         )
     scores = evaluate_stretches(lane.stretches, recording, lane.level)
-    count = len(lane.stretches)
-    return LogScore(lane.station, lane.bundle, lane.session, lane.level, count, scores, notes)
+    return LogScore(
+        lane.station, lane.bundle, lane.session, lane.level,
+        len(lane.stretches), scores, lane.stretches, notes,
+    )  # fmt: skip
 
 
 def _some(labels: Iterable[str], most: int = 4) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from sensor_adapters import openpack
-from sensor_adapters.openpack_labels import ACTIONS, KNOWN_ERRORS, OPERATIONS, parent
+from sensor_adapters.openpack_errors import KNOWN_ERRORS
+from sensor_adapters.openpack_labels import ACTIONS, OPERATIONS, parent
 from sensor_adapters.recording import RecordingError
 
 T0 = 1_700_000_000_000  # ms, a whole multiple of ten seconds
@@ -286,8 +287,62 @@ def test_streams_that_are_not_there_are_told(user):
 def test_a_reversed_unit_is_told_and_not_turned(tmp_path):
     write(tmp_path / "U0209/atr/atr03/S0500.csv", ATR, f"{T0},1,0,0,0,0,0,0,0,0,0")
     recording = openpack.read(tmp_path / "U0209")
-    assert "known of this session: atr03 is worn reversed" in recording.notes
+    (note,) = [note for note in recording.notes if note.startswith("known of this session:")]
+    assert "atr03 is worn reversed (flagged: " in note
+    assert "nothing is turned" in note
     assert device(recording, "atr03").values[0, 0] == np.float32(G)
+
+
+def known(recording):
+    return [note for note in recording.notes if note.startswith("known of this session:")]
+
+
+def test_swapped_units_are_swapped_back_and_it_is_said(tmp_path):
+    user = tmp_path / "U0104"
+    for name, acc in (("atr03", 1), ("atr04", 2)):
+        write(user / f"atr/{name}/S0200.csv", ATR, f"{T0},{acc},0,0,0,0,0,0,0,0,0")
+    recording = openpack.read(user)
+    assert device(recording, "atr03").values[0, 0] == np.float32(2 * G)
+    assert device(recording, "atr04").values[0, 0] == np.float32(G)
+    assert "(applied: swapped back)" in known(recording)[0]
+
+
+def test_readings_in_boxes_that_were_not_recorded_are_left_out(tmp_path):
+    user = tmp_path / "U0107"
+    body = [f"{T0 + 1000 * s},1,0,0,0,0,0,0,0,0,0" for s in range(30)]
+    write(user / "atr/atr01/S0300.csv", ATR, *body)
+    people = {"annotations": [key_points(1, ms=1000 * s) for s in range(30)]}
+    write(user / KEY_POINTS / "S0300.json", json.dumps(people))
+    spans = [(9, 2, 8), (10, 10, 12), (20, 18, 20), (21, 24, 26)]
+    write(
+        user / "annotation/openpack-operations/S0300.csv",
+        INTERVALS,
+        *(f"a,U,S,{box},100,Picking,{clock(s)},{clock(e)}," for box, s, e in spans),
+    )
+    recording = openpack.read(user)
+    seconds = (device(recording, "kinect").time_us // 1000 - T0) // 1000
+    assert seconds.tolist() == [s for s in range(30) if not 10 <= s < 20]
+    assert len(device(recording, "atr01")) == 30, "the units went on"
+    assert len(recording.truth) == 4, "what was done there stays true"
+    assert "count as not observed" in known(recording)[0]
+
+
+def test_a_session_of_whose_errors_nothing_is_known_has_no_such_note(user):
+    assert known(openpack.read(user)) == []
+
+
+@pytest.mark.parametrize("session", KNOWN_ERRORS, ids="-".join)
+def test_each_known_error_says_what_is_done_about_it(session):
+    for error in KNOWN_ERRORS[session]:
+        assert ("applied: " in error.told()) is error.is_applied
+        assert error.remedy in error.told()
+        assert set(error.devices) <= set(openpack.PLACEMENTS)
+
+
+def test_how_a_reversed_unit_was_turned_is_not_guessed():
+    reversed_ = [e for errors in KNOWN_ERRORS.values() for e in errors if e.kind == "reversed"]
+    assert reversed_
+    assert all(len(error.devices) == 1 and not error.is_applied for error in reversed_)
 
 
 def test_the_row_known_to_be_stamped_wrongly_is_dropped_before_sorting(tmp_path):

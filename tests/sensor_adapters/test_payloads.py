@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from sensor_adapters import event, imu, payloads, pose, state
+from sensor_adapters import event, imu, payloads, pose, radio, state
 from sensor_adapters.samples import DecodeError, Samples
 
 T0 = 1_700_000_000_000_000
@@ -28,8 +28,9 @@ BODIES = {
     "pose": {"t": [0, 66_667], "w": 640, "h": 480, "people": [PERSON, None]},
     "state": {"t": [0, 5], "on": [True, False]},
     "event": {"dt": 1_000_000, "events": [{"data": "ITEM301"}, None]},
+    "radio": {"dt": 50_000, "rssi": [-93.0, None]},
 }
-ADAPTERS = {"imu": imu, "pose": pose, "state": state, "event": event}
+ADAPTERS = {"imu": imu, "pose": pose, "state": state, "event": event, "radio": radio}
 kinds = pytest.mark.parametrize("kind", ADAPTERS)
 
 
@@ -104,6 +105,16 @@ def test_frames_of_a_camera_come_back_as_the_same_float32(data, time_us):
                 if data.draw(st.booleans()):
                     row[part] = data.draw(rows(part.stop - part.start, 1, shares))[0]
     assert_comes_back(pose, Samples("d1", pose.stream, time_us, values))
+
+
+strengths = st.just(float("nan")) | st.floats(radio.LOWEST, radio.HIGHEST, width=32)
+
+
+@FAST
+@given(st.data(), times, st.sampled_from(["utc", "device"]))
+def test_signal_strengths_come_back_as_the_same_float32(data, time_us, clock):
+    values = data.draw(rows(1, len(time_us), strengths))
+    assert_comes_back(radio, Samples("d1", radio.stream, time_us, values, clock=clock))
 
 
 @FAST
@@ -201,6 +212,7 @@ def test_numbers_that_json_does_not_have_are_refused(kind, literal):
         refusal(kind, good[:start] + literal + good[good.index(b",", start) :])
     refusal("imu", payload("imu").replace(b"0.1", literal))
     refusal("pose", payload("pose").replace(b"0.6", literal))
+    refusal("radio", payload("radio").replace(b"-93.0", literal))
 
 
 @kinds
@@ -288,6 +300,12 @@ def test_a_header_that_makes_no_sense_is_refused_with_what_was_found(kind, chang
         ("state", {"on": [1, 0]}, "bool"),
         ("state", {"on": "yes"}, "array"),
         ("event", {"events": ["scan", None]}, "object"),
+        ("radio", {"rssi": [-90] * 100_001, "dt": 1}, "at most 100000"),
+        ("radio", {"rssi": [-90, "-91"]}, "str"),
+        ("radio", {"rssi": [[-90], [-91]]}, "array"),
+        ("radio", {"rssi": [-90, -127.5]}, "reading 2 is -127.5 dBm, expected -127 to 20"),
+        ("radio", {"rssi": [20.5, -90]}, "reading 1 is 20.5 dBm, expected -127 to 20"),
+        ("radio", {"rssi": [1e300, -90]}, "expected -127 to 20"),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -304,7 +322,7 @@ def test_two_megabytes_of_readings_are_readings():
 
 @kinds
 def test_a_payload_of_no_readings_is_fine(kind):
-    rows = {"imu": "acc", "pose": "people", "state": "on", "event": "events"}[kind]
+    rows = {"imu": "acc", "pose": "people", "state": "on", "event": "events", "radio": "rssi"}[kind]
     empty: dict[str, object] = {rows: [], "t": None, "dt": 10, "gyr": None}
     assert len(ADAPTERS[kind].decode("d1", payload(kind, **empty))) == 0
 

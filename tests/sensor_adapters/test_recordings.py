@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sensor_adapters import event, imu, pose, state
+from sensor_adapters import event, imu, pose, radio, state
 from sensor_adapters.recording import RecordingError
 from sensor_adapters.recordings import open_recording
+from tests.own_example import write_recording
 
-ENCODERS = {"imu": imu, "pose": pose, "state": state, "event": event}
+ENCODERS = {"imu": imu, "pose": pose, "state": state, "event": event, "radio": radio}
 T0 = 1_700_000_000_000
 ROWS = 997  # a batch; prime, so that batches end anywhere
 
@@ -46,7 +47,12 @@ def openpack_user(root, *sessions):
 
 
 def sphere_folder(path):
-    write(path / "acceleration.csv", "t,x,y,z", "0.013,0.713,-0.31,0.177", "0.0637,,,")
+    write(
+        path / "acceleration.csv",
+        "t,x,y,z,Kitchen_AP,Study_AP",
+        "0.013,0.713,-0.31,0.177,-93.5,",
+        "0.0637,,,,-71.3,-105",
+    )
     columns = [
         "t",
         *(f"{part}_{axis}" for part in ("bb_2d_tl", "bb_2d_br") for axis in "xy"),
@@ -58,15 +64,21 @@ def sphere_folder(path):
     return path
 
 
+def own_folder(path):
+    write_recording(path, 7, boxes=1)
+    return path
+
+
 @pytest.fixture
 def by_layout(tmp_path):
     return {
         "openpack": openpack_user(tmp_path / "U0301", "S0100") / "S0100",
         "sphere": sphere_folder(tmp_path / "train" / "00007"),
+        "own": own_folder(tmp_path / "monday"),
     }
 
 
-@pytest.mark.parametrize("layout", ["openpack", "sphere"])
+@pytest.mark.parametrize("layout", ["openpack", "sphere", "own"])
 def test_the_layout_is_recognised(by_layout, layout):
     recording = open_recording(str(by_layout[layout]))
     assert recording.layout == layout
@@ -106,6 +118,15 @@ def test_boxes_are_cut_by_name(by_layout):
 def test_boxes_must_be_a_range(by_layout, wanted):
     with pytest.raises(RecordingError, match="expected first-last such as 16-20"):
         open_recording(f"{by_layout['openpack']}:boxes={wanted}")
+
+
+def test_any_layout_is_cut_by_shares_of_its_time(by_layout):
+    whole = open_recording(str(by_layout["openpack"]))
+    parts = [open_recording(f"{by_layout['openpack']}:part={p}") for p in ("0-60", "60-100")]
+    assert [p.name for p in parts] == ["U0301-S0100-part0-60", "U0301-S0100-part60-100"]
+    for index, samples in enumerate(whole.samples):
+        both = [part.samples[index].time_us for part in parts]
+        np.testing.assert_array_equal(np.concatenate(both), samples.time_us)
 
 
 def test_a_home_has_no_boxes(by_layout):
@@ -152,7 +173,7 @@ def assert_survives(recording):
             assert back.stream == samples.stream
 
 
-@pytest.mark.parametrize("layout", ["openpack", "sphere"])
+@pytest.mark.parametrize("layout", ["openpack", "sphere", "own"])
 def test_samples_survive_the_wire_bit_for_bit(by_layout, layout):
     assert_survives(open_recording(str(by_layout[layout])))
 
@@ -172,7 +193,7 @@ def test_published_samples_survive_the_wire_bit_for_bit(data, name):
     assert_survives(open_recording(str(data / name)))
 
 
-@pytest.mark.parametrize("layout", ["openpack", "sphere"])
+@pytest.mark.parametrize("layout", ["openpack", "sphere", "own"])
 def test_times_never_run_backwards_and_sampled_stamps_are_distinct(by_layout, layout):
     for samples in open_recording(str(by_layout[layout])).samples:
         assert (np.diff(samples.time_us) >= (samples.stream.kind == "sampled")).all()

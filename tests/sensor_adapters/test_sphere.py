@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sensor_adapters import sphere
-from sensor_adapters.recording import RecordingError
+from sensor_adapters.recording import Device, RecordingError
 
 G = 9.80665
 START = sphere.ORIGIN_US + 3 * sphere.APART_US
@@ -44,6 +44,36 @@ def test_the_wrist_is_in_si_units_and_has_no_gyroscope(folder):
     assert found.time_us.tolist() == [START + 50_000, START + 25_100_000]
     np.testing.assert_allclose(found.values[0, :3], [G, 0, -G / 2], rtol=1e-6)
     assert np.isnan(found.values[:, 3:]).all()
+
+
+def test_an_access_point_speaks_of_the_packets_it_heard(folder):
+    recording = sphere.read(folder)
+    found = device(recording, "ap-kitchen")
+    assert found.time_us.tolist() == [START + 50_000]
+    assert found.values.tolist() == [[-93.0]]
+    assert [c.unit for c in found.stream.channels] == ["dBm"]
+    assert recording.devices["ap-kitchen"] == Device("radio", "ap_kitchen")
+    assert recording.devices["ap-upstairs"] == Device("radio", "ap_upstairs")
+
+
+def test_an_access_point_that_heard_nothing_is_told(folder):
+    recording = sphere.read(folder)
+    assert "ap-lounge" not in recording.devices
+    assert "no ap-lounge: acceleration.csv holds no reading in column Lounge_AP" in recording.notes
+
+
+def test_a_file_from_before_access_points_has_a_wrist_and_a_note(folder):
+    write(folder / "acceleration.csv", "t,x,y,z,Study_AP", "0.05,1,0,0,-80")
+    recording = sphere.read(folder)
+    assert set(recording.devices) == {"wrist", "ap-study"}
+    assert "no ap-kitchen: acceleration.csv has no column Kitchen_AP" in recording.notes
+
+
+def test_an_access_point_hears_though_the_accelerometer_says_nothing(folder):
+    write(folder / "acceleration.csv", ACCELERATION, "0.05,,,,-93,,,", "0.1,,,,,,,-60\r")
+    recording = sphere.read(folder)
+    assert device(recording, "ap-kitchen").values.tolist() == [[-93.0]]
+    assert seconds(device(recording, "ap-study")) == [0.1]
 
 
 def test_a_box_is_a_share_of_the_image_and_its_depth_is_in_metres(folder):
@@ -164,6 +194,12 @@ def test_a_camera_that_saw_nobody_is_told(folder):
         ("targets.csv", ["start,end,a,b", "0,1,1,"], "data row 1 has 1 empty cells"),
         ("targets.csv", ["start,end"], "has no label columns"),
         ("acceleration.csv", [ACCELERATION, "0.1,1,1,one,,,,"], "column z: found 'one'"),
+        ("acceleration.csv", [ACCELERATION, "0.1,1,1,1,,,far,"], "column Upstairs_AP: found 'far'"),
+        (
+            "acceleration.csv",
+            [ACCELERATION, "0.1,1,1,1,,,-60,", "0.2,1,1,1,,,-128,"],
+            "column Upstairs_AP: found -128 to -60, expected -127 to 20 dBm",
+        ),
         ("video_kitchen.csv", ["t,centre_2d_x"], "expected also bb_2d_tl_x"),
     ],
 )
@@ -215,6 +251,17 @@ def test_published_readings_are_all_there_and_about_gravity(published):
         found = device(recording, "wrist")
         assert len(found) == len(table(folder / "acceleration.csv"))
         assert 9 < np.median(np.linalg.norm(found.values[:, :3], axis=1)) < 11
+
+
+@pytest.mark.data
+def test_published_signal_strengths_are_the_file_s(published):
+    for recording, folder in published:
+        rows = table(folder / "acceleration.csv")
+        for column, room in sphere.ACCESS_POINTS.items():
+            told = [float(row[column]) for row in rows if row[column] != ""]
+            assert (f"ap-{room}" in recording.devices) == bool(told)
+            if told:
+                assert device(recording, f"ap-{room}").values[:, 0].tolist() == told
 
 
 @pytest.mark.data

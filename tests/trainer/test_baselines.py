@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("sklearn", reason="trainer needs scikit-learn")
 
 from trainer.baselines import boosted_tree, features, majority, stretches_of
-from trainer.metrics import Stretch, joined
+from trainer.stretches import Stretch, joined
 
 STEPS, ROWS, CHANNELS = 40, 4, 2
 STATISTICS = ("mean", "deviation", "smallest", "largest", "last 2", "last 5", "last 10")

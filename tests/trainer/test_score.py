@@ -11,8 +11,9 @@ from edge.segments import Segment
 from edge.sqlite_log import SqliteLog
 from sensor_adapters.recording import Recording, TrueSegment
 from sensor_adapters.samples import US_PER_S
-from trainer.metrics import ScoreError, Stretch
 from trainer.score import read_stretches, score_log
+from trainer.stretches import Stretch
+from trainer.truth import ScoreError
 
 ORIGIN_US = 1_767_859_200 * US_PER_S
 

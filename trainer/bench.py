@@ -1,0 +1,172 @@
+"""What teaching costs: updates a second and memory, beside the plain way, all in one run.
+
+The plain way computes op by op and cuts every crop anew from its recordings. Each way runs in a
+process of its own, so that one's memory is not the other's. On a GPU also the share of its peak
+that the model's products use.
+"""
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from itertools import count
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from edge.bundle import Input, Level, Manifest
+from edge.windows import cut
+from sensor_adapters.recording import Recording
+from trainer import datasets, teach
+from trainer.datasets import Examples
+from trainer.loader import Batch
+from trainer.prepared import Parts, prepare
+from trainer.processes import Processes
+from trainer.teacher_recipes import TeacherRecipe
+
+WARM, TIMED = 3, 20
+WAYS = ("plain", "prepared", "prepared, compiled")
+PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
+"""bf16 products a second, dense, from the makers' data sheets."""
+OPENPACK_STEPS = round(53.8 * 3600)
+"""All of OpenPack, in steps of a second."""
+
+
+def bench(
+    recipe: TeacherRecipe, data: Path | None, threads: int, updates: int = TIMED
+) -> list[dict[str, Any]]:
+    """Return a row for each way; without data, random recordings and the ways that need none."""
+    rows = []
+    for way in WAYS if data else WAYS[1:]:
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            rows.append(pool.submit(measure, recipe, data, way, threads, updates).result())
+    for row in rows:
+        row["ratio"] = round(row["updates_per_s"] / rows[0]["updates_per_s"], 2)
+    return rows
+
+
+def measure(
+    recipe: TeacherRecipe, data: Path | None, way: str, threads: int, updates: int
+) -> dict[str, Any]:
+    """Return what updates cost in one way; run it in a fresh process."""
+    torch.set_num_threads(threads)
+    gpu = torch.cuda.is_available()
+    device = torch.device("cuda", 0) if gpu else torch.device("cpu")
+    parts = prepare(recipe.source, data) if data else random_parts(recipe)
+    run = teach.Run(recipe, parts, 0, Processes(0, 1, device), compiled="compiled" in way)
+    batches = run.batches()
+    if way == "plain":
+        batches = _cut_each(recipe, data, run)
+    start_s = time.monotonic()
+    for _ in range(WARM):
+        run.step(batches)
+    ready_s = time.monotonic() - start_s
+    times = []
+    for _ in range(updates):
+        start_s = time.monotonic()
+        run.step(batches)  # ends with the loss on the host, so a GPU is done
+        times.append(time.monotonic() - start_s)
+    median_s = statistics.median(times)
+    steps = recipe.batch * recipe.window * recipe.accumulate
+    row = {
+        "way": way,
+        "parameters": sum(w.numel() for w in run.model.parameters()),
+        "updates_per_s": round(1 / median_s, 3),
+        "steps_per_s": round(steps / median_s),
+        "ready_s": round(ready_s, 1),
+        "memory_MB": round(_peak_bytes(gpu) / 1e6),
+        "openpack_pass_s": round(OPENPACK_STEPS / steps * median_s, 1),
+    }
+    if gpu:
+        name = torch.cuda.get_device_name()
+        peak = next((flops for known, flops in PEAK_FLOPS.items() if known in name), None)
+        row["gpu"] = name
+        if peak:
+            row["utilisation"] = round(_flops(run) / median_s / peak, 4)
+    return row
+
+
+def _peak_bytes(gpu: bool) -> float:
+    if gpu:
+        return float(torch.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak) * (1 if sys.platform == "darwin" else 1024)
+
+
+def _flops(run: teach.Run) -> int:
+    """Return the products of one update: forward and backward, of the model alone."""
+    inputs, _ = run.batch(0)
+    with FlopCounterMode(display=False) as counter:
+        answers = run.model({n: x.to(run.processes.device) for n, x in inputs.items()})
+        sum(x.float().sum() for x in (*answers.logits.values(), answers.boundary)).backward()
+    return counter.get_total_flops() * run.recipe.accumulate
+
+
+def _cut_each(recipe: TeacherRecipe, data: Path | None, run: teach.Run) -> Iterator[Batch]:
+    """Give the run's batches, each crop cut anew from its recording's readings."""
+    manifest = run.manifest
+    recordings = datasets.load(recipe.source, data, recipe.source.split.train)
+    timelines = [datasets.timeline_of(r, manifest.step_us, 0) for r in recordings]
+    firsts = [r.span_us()[0] // manifest.step_us for r in recordings]
+    for number in count():
+        inputs: dict[str, list[np.ndarray]] = {}
+        targets: dict[str, list[np.ndarray]] = {}
+        for pick, start in run.crops.draw(number):
+            first = firsts[pick] + start
+            tensors = cut(timelines[pick], manifest, first, recipe.window).tensors
+            for name, array in tensors.items():
+                inputs.setdefault(name, []).append(array)
+            for level in manifest.levels:
+                target = datasets.targets(
+                    recordings[pick], level, first, recipe.window, manifest.step_us
+                )
+                targets.setdefault(level.name, []).append(target)
+        yield (
+            {name: torch.from_numpy(np.stack(rows)) for name, rows in inputs.items()},
+            {name: torch.from_numpy(np.stack(rows)) for name, rows in targets.items()},
+        )
+
+
+def random_parts(recipe: TeacherRecipe, steps: int = 2000, labels: int = 10) -> Parts:
+    """Return two recordings of noise in the shapes of a recipe."""
+    rng = np.random.default_rng(0)
+    source = recipe.source
+    levels = tuple(
+        Level(name=name, labels=tuple(f"{name} {k}" for k in range(labels)), parents=())
+        for name in source.levels
+    )
+    manifest: Manifest = datasets.unscaled(replace(source, inputs=()), levels, [])
+    inputs = tuple(
+        Input(
+            name=b.name, rate_hz=b.rate_hz, channels=b.channels, units=("1",) * len(b.channels),
+            mean=(0.0,) * len(b.channels), std=(1.0,) * len(b.channels), max_gap_us=b.max_gap_us,
+        )
+        for b in source.inputs
+    )  # fmt: skip
+    manifest = msgspec.structs.replace(manifest, inputs=inputs)
+
+    def one() -> Examples:
+        tensors: dict[str, np.ndarray] = {}
+        for b in source.inputs:
+            shape = (steps, b.rate_hz * source.step_us // 1_000_000, len(b.channels))
+            tensors[b.name] = rng.standard_normal(shape, np.float32)
+            tensors[f"{b.name}_observed"] = np.ones(shape, np.float32)
+        if source.devices:
+            pair = (steps, len(source.devices))
+            tensors["in_use"] = (rng.random(pair) < 0.05).astype(np.float32)
+            tensors["in_use_observed"] = np.ones(pair, np.float32)
+        target = {
+            level.name: np.eye(labels, dtype=np.float32)[rng.integers(0, labels, steps)]
+            for level in levels
+        }
+        return Examples(Recording("noise", "noise", "noise", (), {}), 0, tensors, target)
+
+    return Parts(manifest, [one()], [one()])

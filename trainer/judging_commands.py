@@ -1,0 +1,128 @@
+"""``solosense-trainer evaluate`` and ``score``: models and boards' logs against what was true."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge import bundle as bundles
+from edge.bundle import BundleError
+from sensor_adapters.recording import Recording
+from trainer import score as scoring
+from trainer.metrics import evaluate_stretches
+from trainer.stretches import Stretch
+from trainer.terminal import err, fail, opened, show
+from trainer.truth import ScoreError
+
+SCORES = (
+    "bundle", "level", "macro_f1", "accuracy", "edit", "f1_10", "f1_25", "f1_50", "boundary_f1",
+    "segments",
+)  # fmt: skip
+
+Drawing = tuple[str, Mapping[str, Sequence[Stretch]], Sequence[str]]  # level, predicted, labels
+
+RecordingName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECORDING",
+        help="virtual:seed=7,boxes=20, an OpenPack session (…/U0209/S0500), a SPHERE folder, or"
+        " a folder with a recording.toml.",
+    ),
+]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--json", metavar="FILE",
+        help="Write all scores, those of each label too; - prints them instead of the table.",
+    ),
+]  # fmt: skip
+PictureFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--picture", metavar="FOLDER",
+        help="Draw what was true and predicted over time, and confusion matrices.",
+    ),
+]  # fmt: skip
+
+
+def evaluate(
+    bundle: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle, or of a teacher.")
+    ],
+    recording: RecordingName,
+    engine: Annotated[str, typer.Option(help="litert or onnx.")] = "litert",
+    to: JsonFile = None,
+    picture: PictureFolder = None,
+) -> None:
+    """Run a bundle over a recording as a board would, and score its segments."""
+    from edge.engine import open_engine
+    from trainer.offline import segments
+    from trainer.teaching import is_teacher, judged_teacher
+
+    one = opened(recording)
+    try:
+        if is_teacher(bundle):
+            row, drawing = judged_teacher(bundle, one)
+            report([row], one, [drawing], to, picture)
+            return
+        loaded = bundles.load(bundle)
+        found = segments(loaded.manifest, open_engine(loaded, prefer=engine), one)
+        rows, drawings = [], []
+        for level in loaded.manifest.levels:
+            mine = [Stretch(s.label, s.start_us, s.end_us) for s in found if s.level == level.name]
+            scores = evaluate_stretches(mine, one, level.name).as_dict()
+            named = {"bundle": loaded.manifest.name, "recording": one.name, "segments": len(mine)}
+            rows.append({**named, **scores})
+            drawings.append((level.name, {loaded.manifest.name: mine}, level.labels))
+    except (BundleError, ScoreError) as error:
+        fail(str(error), 2)
+    report(rows, one, drawings, to, picture)
+
+
+def score(
+    recording: RecordingName,
+    db: Annotated[Path, typer.Option("--db", help="SQLite log of a board.")],
+    station: Annotated[str | None, typer.Option(help="Where the log has several.")] = None,
+    bundle: Annotated[str | None, typer.Option(help="Only this model's rows.")] = None,
+    session: Annotated[int | None, typer.Option(help="Instead of the newest.")] = None,
+    to: JsonFile = None,
+    picture: PictureFolder = None,
+) -> None:
+    """Score what stands in a board's log against a recording's truth."""
+    one = opened(recording)
+    try:
+        rows = scoring.score_log(db, one, station=station, bundle=bundle, session=session)
+    except ScoreError as error:
+        fail(str(error), 2)
+    levels = dict.fromkeys(row.level for row in rows)
+    drawings = [
+        (level, {row.bundle: row.stretches for row in rows if row.level == level}, ())
+        for level in levels
+    ]
+    report([{"recording": one.name, **row.as_dict()} for row in rows], one, drawings, to, picture)
+
+
+def report(
+    rows: list[dict[str, Any]],
+    recording: Recording,
+    drawings: Sequence[Drawing],
+    to: Path | None,
+    picture: Path | None,
+) -> None:
+    """Print scores, and write what was asked for beside them: JSON, pictures by level."""
+    show(rows, SCORES, to == Path("-"))
+    try:
+        if to and to != Path("-"):
+            to.write_text(json.dumps(rows, indent=1) + "\n")
+        if picture:
+            from trainer import report as reports
+
+            for drawing in drawings:
+                for path in reports.draw(picture, recording, *drawing):
+                    err.print(str(path), markup=False, highlight=False, soft_wrap=True)
+    except OSError as error:
+        fail(str(error), 2)
+    except ModuleNotFoundError as error:
+        fail(f"--picture: found no {error.name}, expected the trainer's: solosense[trainer]", 2)

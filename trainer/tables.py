@@ -1,0 +1,169 @@
+"""Tables of teachers: lines of recipes, run over seeds, one small result file each, resumable.
+
+A result that is there is not run again, so a long table can be broken off and taken up.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainer.processes import Processes
+from trainer.teacher_recipes import (
+    FOLDS,
+    SENSORS,
+    VARIANTS,
+    TeacherRecipe,
+    any_sensor,
+    openpack_teacher,
+    sphere_teacher,
+    varied,
+)
+from trainer.teacher_scores import FIGURES, run
+
+RESULTS = Path(__file__).parent / "results" / "teachers"
+ABLATION_FOLDS = ("pairs12", "pairs78")
+PERCENT = {"edit": 1}  # digits of figures that are no shares
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table: recipes whose figures are averaged (folds), then spread over seeds."""
+
+    name: str
+    recipes: tuple[TeacherRecipe, ...]
+    seeded: bool = True
+    """Whether the seed changes anything."""
+
+
+def lines(table: str) -> tuple[Line, ...]:
+    """Return the lines of a table.
+
+    Raises:
+        KeyError: there is no such table.
+    """
+    return TABLES[table]()
+
+
+def _sphere_sensors() -> tuple[Line, ...]:
+    found = []
+    for model in ("sigformer", "tcn", "trees"):
+        for sensors in SENSORS:
+            folds = tuple(sphere_teacher(model, sensors, fold) for fold in FOLDS)
+            found.append(Line(f"{model} {sensors}", folds, seeded=model != "trees"))
+        if model == "sigformer":
+            folds = tuple(any_sensor(fold) for fold in FOLDS)
+            found.append(Line("sigformer, one for all", folds))
+    majority = tuple(sphere_teacher("majority", "iot", fold) for fold in FOLDS)
+    return (*found, Line("majority class", majority, seeded=False))
+
+
+def _sphere_parts() -> tuple[Line, ...]:
+    whole = [sphere_teacher("sigformer", "imu-camera-iot", fold) for fold in ABLATION_FOLDS]
+    return tuple(Line(variant, tuple(varied(r, variant) for r in whole)) for variant in VARIANTS)
+
+
+def _openpack_sensors() -> tuple[Line, ...]:
+    return tuple(
+        Line(f"{model} {sensors}", (openpack_teacher(model, sensors),), seeded=model != "trees")
+        for model in ("sigformer", "tcn", "trees")
+        for sensors in ("imu", "imu-scanner", "imu-scanner-printer")
+    )
+
+
+def _openpack_parts() -> tuple[Line, ...]:
+    whole = openpack_teacher("sigformer", "imu-scanner")
+    return tuple(Line(variant, (varied(whole, variant),)) for variant in VARIANTS)
+
+
+TABLES: dict[str, Callable[[], tuple[Line, ...]]] = {
+    "sphere-sensors": _sphere_sensors,
+    "sphere-parts": _sphere_parts,
+    "openpack-sensors": _openpack_sensors,
+    "openpack-parts": _openpack_parts,
+}
+
+
+def result_file(recipe: TeacherRecipe, seed: int, results: Path = RESULTS) -> Path:
+    """Return where one run's result lies."""
+    return results / f"{recipe.name}-seed{seed}.json"
+
+
+def todo(
+    table: Sequence[Line], seeds: Sequence[int], results: Path = RESULTS
+) -> list[tuple[TeacherRecipe, int]]:
+    """Return the runs of a table that have no result yet, seed by seed."""
+    return [
+        (recipe, seed)
+        for seed in seeds
+        for line in table
+        for recipe in line.recipes
+        if (line.seeded or seed == seeds[0]) and not result_file(recipe, seed, results).exists()
+    ]
+
+
+def _one(recipe: TeacherRecipe, seed: int, data: Path, results: Path) -> tuple[str, float]:
+    """Run one and leave its file; in a process of its own, on one core."""
+    torch.set_num_threads(1)
+    result = run(recipe, data, seed, Processes(0, 1, device()))
+    results.mkdir(parents=True, exist_ok=True)
+    path = result_file(recipe, seed, results)
+    new = path.with_suffix(f".{os.getpid()}")
+    new.write_text(json.dumps(result, indent=1) + "\n")
+    os.replace(new, path)
+    return path.stem, result["rows"][0]["macro_f1"]
+
+
+def device() -> torch.device:
+    """Return the GPU if there is one."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def fill(
+    table: Sequence[Line], seeds: Sequence[int], data: Path, results: Path, jobs: int,
+    say: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Run what is missing, ``jobs`` at a time."""
+    missing = todo(table, seeds, results)
+    say(f"{len(missing)} runs to go")
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        runs = [pool.submit(_one, recipe, seed, data, results) for recipe, seed in missing]
+        for number, done in enumerate(as_completed(runs), 1):
+            name, f1 = done.result()
+            say(f"{number}/{len(runs)} {name}: macro-F1 {f1:.3f}")
+
+
+def summary(table: Sequence[Line], results: Path = RESULTS) -> Iterator[dict[str, Any]]:
+    """Give mean and spread over seeds of each line, its folds averaged; what is there, only."""
+    for line in table:
+        by_sensors: dict[str, dict[int, list[dict[str, Any]]]] = {}
+        for recipe in line.recipes:
+            for path in sorted(results.glob(f"{recipe.name}-seed*.json")):
+                result = json.loads(path.read_text())
+                for row in result["rows"]:
+                    seeds = by_sensors.setdefault(row["sensors"], {})
+                    seeds.setdefault(result["seed"], []).append(row)
+        for sensors, seeds in by_sensors.items():
+            whole = [rows for rows in seeds.values() if len(rows) == len(line.recipes)]
+            if not whole:
+                continue
+            name = line.name if len(by_sensors) == 1 else f"{line.name}: {sensors}"
+            out: dict[str, Any] = {"line": name, "seeds": len(whole)}
+            for figure in FIGURES:
+                means = np.array([np.mean([row[figure] for row in rows]) for rows in whole])
+                out[figure] = _told(means, PERCENT.get(figure, 3))
+            yield out
+
+
+def _told(values: np.ndarray, digits: int) -> str:
+    """Return mean and standard deviation; the mean alone of a single value."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"

@@ -1,0 +1,164 @@
+"""``solosense-trainer ablate``, ``parts`` and ``bench``, and ``fit`` of a teacher."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sensor_adapters.recording import RecordingError
+from trainer.terminal import (
+    DataFolder,
+    Json,
+    RecipeName,
+    err,
+    fail,
+    out,
+    ready,
+    say,
+    seed_range,
+    show,
+)  # fmt: skip
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from trainer.teacher_recipes import TeacherRecipe
+
+MODELS = ("sigformer-", "tcn-")
+Compiled = Annotated[bool, typer.Option("--compile", help="A teacher, with torch.compile.")]
+TableName = Annotated[
+    str, typer.Argument(metavar="TABLE", help="{sphere,openpack}-{sensors,parts}.")
+]
+Size = Annotated[str, typer.Option(help="Of a SigFormer: small, base or paper.")]
+
+
+def teacher_named(name: str, size: str = "") -> "TeacherRecipe | None":
+    """Return the teacher of that name; None where it is another recipe's."""
+    if not name.startswith(MODELS):
+        return None
+    from trainer.recipes import UnknownRecipe
+    from trainer.teacher_recipes import SIZES, teacher
+
+    if size and size not in SIZES:
+        fail(f"--size is {size!r}, expected one of {', '.join(SIZES)}", 2)
+    try:
+        found = teacher(name)
+    except UnknownRecipe as error:
+        fail(str(error), 2)
+    return dataclasses.replace(found, size=size) if size else found
+
+
+def fit(
+    recipe: "TeacherRecipe", data: Path | None, to: Path, seed: int, updates: int | None,
+    skip_missing: bool, compiled: bool,
+) -> None:  # fmt: skip
+    """Teach a teacher, with all processes that torchrun started; tell what came of it."""
+    from trainer import teach
+    from trainer.prepared import PrepareError, prepare
+    from trainer.processes import joined
+
+    source = ready(recipe.source, data, ("train", "validation"), skip_missing)
+    recipe = dataclasses.replace(recipe, source=source, updates=updates or recipe.updates)
+    with joined() as processes:
+        lead = processes.rank == 0
+        try:
+            parts = prepare(recipe.source, data)
+            taught = teach.teach(
+                recipe, parts, seed, processes, to, say if lead else _nothing, compiled=compiled
+            )
+        except (RecordingError, PrepareError, teach.TeachError) as error:
+            fail(str(error), 2)
+        if not lead:
+            return
+        teach.save(taught, recipe, seed, to)
+    count = sum(w.numel() for w in taught.model.parameters())
+    out.print(
+        f"{to}: {count} parameters, validation macro-F1 {taught.validation_f1:.4f} after update"
+        f" {taught.best_update}"
+    )
+
+
+def _nothing(text: str) -> None:
+    """Say nothing: another process does."""
+
+
+def ablate(
+    table: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE",
+            help="sphere-sensors, sphere-parts, openpack-sensors or openpack-parts.",
+        ),
+    ],
+    data: DataFolder = None,
+    seeds: Annotated[str, typer.Option(help="First and last, as 0-2.")] = "0-2",
+    only: Annotated[str, typer.Option(help="Lines whose name begins so.")] = "",
+    jobs: Annotated[int, typer.Option(help="Runs at a time, a core each.")] = os.cpu_count() or 1,
+    results: Annotated[Path, typer.Option(help="One JSON file a run.")] = Path(
+        "trainer/results/teachers"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Run a table of teachers over seeds and print mean and spread; runs done are kept.
+
+    Without --data nothing is run, and what there is is printed.
+    """
+    from trainer import tables
+
+    if table not in tables.TABLES:
+        fail(f"table {table!r} is unknown, expected one of {', '.join(tables.TABLES)}", 2)
+    lines = [line for line in tables.lines(table) if line.name.startswith(only)]
+    if data is not None:
+        try:
+            tables.fill(lines, seed_range(seeds), data, results, jobs, say)
+        except RecordingError as error:
+            fail(str(error), 2)
+    rows = list(tables.summary(lines, results))
+    if not rows:
+        fail(f"{results}: found no results of {table}, expected --data to make some", 2)
+    show(rows, list(rows[0]), as_json)
+
+
+def parts(recipe: RecipeName, data: DataFolder = None, size: Size = "") -> None:
+    """Print how many parameters each part of a teacher has."""
+    from trainer.bench import random_parts
+    from trainer.prepared import prepare
+    from trainer.teacher_recipes import build
+
+    one = teacher_named(recipe, size)
+    if one is None:
+        fail(f"{recipe}: is no teacher, expected a name that begins with {MODELS[0]}", 2)
+    manifest = prepare(one.source, data).manifest if data else random_parts(one).manifest
+    model = build(one, manifest)
+    counts = {**dict(model.named_children()), "all": model}
+    rows = [
+        {"part": name, "parameters": sum(w.numel() for w in part.parameters())}
+        for name, part in counts.items()
+    ]
+    show(rows, ["part", "parameters"], False)
+
+
+def bench(
+    recipe: RecipeName,
+    data: DataFolder = None,
+    size: Size = "",
+    threads: Annotated[int, typer.Option(help="CPU cores to use.")] = os.cpu_count() or 1,
+    updates: Annotated[int, typer.Option(help="Timed after three that are not.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Measure what teaching costs, beside the plain way, in one run.
+
+    Without --data random recordings are used, and the plain way is left out.
+    """
+    from trainer import bench as benches
+
+    one = teacher_named(recipe, size)
+    if one is None:
+        fail(f"{recipe}: is no teacher, expected a name that begins with {MODELS[0]}", 2)
+    rows = benches.bench(one, data, threads, updates)
+    if as_json:
+        print(json.dumps(rows))
+    else:
+        show(rows, list(rows[0]), False)
+    err.print(f"{threads} threads, median of {updates} updates", highlight=False)
