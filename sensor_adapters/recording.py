@@ -22,7 +22,7 @@ class Device:
     """Where a device of a recording sits, in the words a site configuration uses."""
 
     adapter: str
-    """Name of the adapter that speaks its payloads: ``imu``, ``pose``, ``state``, ``event``, ``radio``."""
+    """Name of the adapter that speaks its payloads: ``imu``, ``pose``, ``state``, ``event``, ..."""
     placement: str
     """``right_wrist``, ``scanner``, ``kitchen``: the model's name for this place."""
 

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import torch
 
-from tests.made_up_teachers import EXACT, PARTS, RECIPE
+from tests.made_up_teachers import NO_DROPOUT, PARTS, RECIPE
 from trainer.processes import joined
 from trainer.teach import save, teach
 
 SEED = 5
-WITHOUT_DROPOUT = replace(RECIPE, name="made-up-exact", options={**RECIPE.options, **EXACT})
+WITHOUT_DROPOUT = replace(
+    RECIPE, name="made-up-exact", options={**RECIPE.options, **NO_DROPOUT}, clip=1e6
+)  # gradients as they are, so that it shows how large they are
 
 
 def main() -> None:
@@ -27,12 +29,14 @@ def main() -> None:
     recipe = WITHOUT_DROPOUT if given.without_dropout else RECIPE
     torch.set_num_threads(1)
 
-    def say(text: str) -> None:
-        print(text, flush=True)
-        if text.startswith(f"update {given.wait_at}/"):
-            sys.stdin.read()
-
     with joined() as processes:
+
+        def say(text: str) -> None:
+            if processes.rank == 0:
+                print(text, flush=True)
+            if text.startswith(f"update {given.wait_at}/"):
+                sys.stdin.read()
+
         taught = teach(recipe, PARTS, SEED, processes, given.folder, say)
         if processes.rank == 0:
             save(taught, recipe, SEED, given.folder)

@@ -1,4 +1,4 @@
-"""Models, windows and recordings made up for the tests of teachers: small, seeded, told by a rule."""
+"""Models, windows and recordings made up for the tests of teachers: small, and seeded."""
 
 from dataclasses import replace
 
@@ -133,5 +133,6 @@ RECIPE = TeacherRecipe(
     accumulate=2,
     modality_dropout=0.5,
 )  # fmt: skip
-EXACT = {"dropout": 0.0, "attention_dropout": 0.0, "recurrent_dropout": 0.0, "boundary_dropout": 0.0}
-"""Options without which processes that share a batch draw other dropout than one process does."""
+NO_DROPOUT = dict.fromkeys(
+    ("dropout", "attention_dropout", "recurrent_dropout", "boundary_dropout"), 0.0
+)

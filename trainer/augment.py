@@ -9,6 +9,8 @@ from torch import Tensor
 from edge.bundle import Manifest
 from trainer.recipes import Recipe
 
+HALF_TURN = torch.diag(torch.tensor([-1.0, -1.0, 1.0]))
+
 
 def augment(
     inputs: dict[str, Tensor], manifest: Manifest, recipe: Recipe, rng: torch.Generator
@@ -17,8 +19,8 @@ def augment(
     out = dict(inputs)
     for block in manifest.inputs:
         values, observed = inputs[block.name], inputs[f"{block.name}_observed"]
-        if recipe.rotate_rad and block.name == "imu":
-            values = _rotate(values, manifest, recipe.rotate_rad, rng)
+        if block.name == "imu" and (recipe.rotate_rad or recipe.reversed_share):
+            values = _rotate(values, manifest, recipe, rng)
         shape = (values.shape[0], 1, 1, values.shape[-1])
         values = values * (1 + recipe.scale * torch.randn(shape, generator=rng))
         values = values + recipe.noise * torch.randn(values.shape, generator=rng)
@@ -49,8 +51,12 @@ def some_modalities(
     return out
 
 
-def _rotate(values: Tensor, manifest: Manifest, spread_rad: float, rng: torch.Generator) -> Tensor:
-    """Return readings as of units strapped on a little turned, one turn a unit and sequence."""
+def _rotate(values: Tensor, manifest: Manifest, recipe: Recipe, rng: torch.Generator) -> Tensor:
+    """Return readings as of units strapped on otherwise, one turn a unit and sequence.
+
+    A little turned about any axis; a share of them the other way round, half a turn about z, which
+    points away from the skin.
+    """
     block = next(b for b in manifest.inputs if b.name == "imu")
     mean = torch.tensor(block.mean, dtype=torch.float32)
     std = torch.tensor(block.std, dtype=torch.float32)
@@ -60,11 +66,14 @@ def _rotate(values: Tensor, manifest: Manifest, spread_rad: float, rng: torch.Ge
     turn: dict[str, Tensor] = {}
     for index, place in enumerate(places):
         if place not in turn:
-            axis = spread_rad * torch.randn((len(values), 3), generator=rng)
+            axis = recipe.rotate_rad * torch.randn((len(values), 3), generator=rng)
             zero = torch.zeros(len(values))
             x, y, z = axis.unbind(1)
             skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).view(-1, 3, 3)
             turn[place] = torch.linalg.matrix_exp(skew)  # (B, 3, 3)
+            if recipe.reversed_share:
+                reverse = torch.rand((len(values), 1, 1), generator=rng) < recipe.reversed_share
+                turn[place] = torch.where(reverse, turn[place] @ HALF_TURN, turn[place])
         parts[index] = torch.einsum("bij,btrj->btri", turn[place], parts[index])
     return (torch.cat(parts, -1) - mean) / std
 

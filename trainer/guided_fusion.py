@@ -4,7 +4,8 @@ Liu et al., arXiv 2311.17428, section 3 (equations 5 and 6 as far as public). Th
 iff device e is in use at step t (``edge.masks``). How M acts is not determined by what is
 public, so three readings are offered, and two to compare with:
 
-- ``A``: the queries are multiplied by M; a step without a device looks at everything alike.
+- ``A``: the queries are multiplied by M; a step without a device looks at everything alike, or,
+  where attention is local (``near``), at what is near.
 - ``B``: x_t + M_t * CA_t: a step without a device is left alone. The default.
 - ``C``: only steps with a device are looked at; a window without any is left alone.
 - ``off``: no mask. ``shuffled``: reading B, the mask's steps in random order (the control).
@@ -109,7 +110,7 @@ class GuidedFusionLayer(nn.Module):
         Args:
             streams: one or two of (B, T, D).
             guide: (B, T, E, D), mask: (B, T, E); None without devices.
-            mask: see above.
+            mask: (B, T, E) float, 1 where a device is in use.
             seen: (B, T) bool for each stream, where it was observed.
         """
         if self.guided and guide is not None and mask is not None:

@@ -83,6 +83,8 @@ class Recipe:
     """Standard deviation of a factor on each channel of a sequence."""
     rotate_rad: float = 0.3
     """Standard deviation of a rotation of each inertial unit, for sequences of it."""
+    reversed_share: float = 0.0
+    """Share of sequences in which a unit is as if strapped on the other way round."""
     class_weight_power: float = 0.5
     """Losses are weighted by label share to minus this power; 0 leaves them alone."""
     data_license: str = "Apache-2.0 (simulated)"
@@ -275,7 +277,7 @@ SPHERE_ROOMS = (
     "bath", "bed1", "bed2", "hall", "kitchen", "living", "stairs", "study", "toilet",
 )  # fmt: skip
 
-SPHERE_RADIO = tuple(f"ap_{place}.rssi" for place in ("kitchen", "lounge", "upstairs"))
+SPHERE_RADIO = tuple(f"ap_{place}.rssi" for place in ("kitchen", "upstairs"))
 
 
 def sphere(modality: str) -> Recipe:

@@ -27,13 +27,18 @@ def pooled_over_time(scores: Tensor, boundary: Tensor, window: int, strength: fl
         window: steps, odd.
         strength: how much a sure boundary holds off; exp(-strength) of the weight passes.
     """
-    passed = boundary.float().cumsum(1)  # (B, T)
+    with torch.autocast(scores.device.type, enabled=False):  # sums of bf16 would drift
+        return _pooled(scores.float(), boundary.float(), window, strength).to(scores.dtype)
+
+
+def _pooled(scores: Tensor, boundary: Tensor, window: int, strength: float) -> Tensor:
+    passed = boundary.cumsum(1)  # (B, T)
     between = (passed[:, :, None] - passed[:, None]).abs()  # (B, T, T)
     at = torch.arange(scores.shape[1], device=scores.device)
     near = (at[:, None] - at).abs() <= window // 2  # (T, T)
     weight = torch.exp(-strength * between) * near
     weight = weight / weight.sum(-1, keepdim=True)
-    return (weight @ scores.float()).to(scores.dtype)
+    return weight @ scores
 
 
 def pooled_over_classes(scores: Tensor, strength: float) -> Tensor:

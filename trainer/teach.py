@@ -5,6 +5,7 @@ needs to go on is in one file: weights, their running mean, the optimiser and n.
 killed and started again ends, on the CPU, with the weights of one that was not.
 """
 
+import hashlib
 import math
 import os
 import time
@@ -17,24 +18,24 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from edge.bundle import Arrays, Level, Manifest
+from edge.bundle import Manifest
 from trainer.augment import augment, some_modalities
-from trainer.datasets import Examples
-from trainer.fit import class_weights, macro_f1_of
+from trainer.fit import class_weights
 from trainer.loader import Batch, Crops, ahead, pinned
 from trainer.prepared import Parts, scaled
 from trainer.processes import Processes
 from trainer.teacher_loss import teacher_loss
 from trainer.teacher_recipes import TeacherRecipe, build
+from trainer.whole_recordings import validation_f1
 
 CHECKPOINT, WEIGHTS, DRAFT, HISTORY = (
     "checkpoint.pt", "weights.safetensors", "draft.json", "history.json",
 )  # fmt: skip
-PREDICT_BATCH = 16
 
 
 class TeachError(Exception):
@@ -62,54 +63,6 @@ class Progress:
     looks_without_better: int = 0
 
 
-def padded(array: np.ndarray, start: int, steps: int) -> np.ndarray:
-    """Return ``steps`` rows from ``start`` on, zeros behind the end."""
-    part = array[start : start + steps]
-    short = steps - len(part)
-    return np.pad(part, [(0, short)] + [(0, 0)] * (part.ndim - 1)) if short else part
-
-
-def probabilities(
-    model: nn.Module, tensors: Arrays, recipe: TeacherRecipe, *, overlap: int = 4,
-    device: torch.device | None = None,
-) -> Arrays:  # fmt: skip
-    """Return (T, K) by level for a recording: the mean of windows ``window / overlap`` apart."""
-    model.eval()
-    length, window = len(next(iter(tensors.values()))), recipe.window
-    last = max(length - window, 0)
-    starts = sorted({*range(0, last + 1, window // overlap), last})
-    found: Arrays = {}
-    count = np.zeros((last + window, 1), np.float32)
-    for at in range(0, len(starts), PREDICT_BATCH):
-        some = starts[at : at + PREDICT_BATCH]
-        given = {
-            name: torch.from_numpy(np.stack([padded(array, s, window) for s in some])).to(device)
-            for name, array in tensors.items()
-        }
-        with torch.no_grad():
-            answers = model(given)
-        for name, logits in answers.logits.items():
-            p = logits.float().softmax(-1).cpu().numpy()
-            total = found.setdefault(name, np.zeros((last + window, p.shape[-1]), np.float32))
-            for s, one in zip(some, p, strict=True):
-                total[s : s + window] += one
-        for s in some:
-            count[s : s + window] += 1
-    return {name: (total / count)[:length] for name, total in found.items()}
-
-
-def validation_f1(
-    model: nn.Module, recipe: TeacherRecipe, parts: list[Examples], level: Level,
-    device: torch.device | None = None, overlap: int = 1,
-) -> float:  # fmt: skip
-    """Return the per-second macro-F1 of one level's arg-max over recordings."""
-    found = [
-        probabilities(model, one.tensors, recipe, overlap=overlap, device=device)[level.name]
-        for one in parts
-    ]
-    return macro_f1_of(parts, found, level)
-
-
 def rate(recipe: TeacherRecipe, update: int) -> float:
     """Return the learning rate of an update, counted from 1.
 
@@ -132,6 +85,11 @@ class Run:
         self, recipe: TeacherRecipe, data: Parts, seed: int, processes: Processes,
         *, compiled: bool = False,
     ) -> None:  # fmt: skip
+        if recipe.batch % processes.world:
+            raise TeachError(
+                f"{recipe.name}: found {processes.world} processes for batches of {recipe.batch},"
+                " expected a batch that is a multiple of them"
+            )
         torch.manual_seed(seed)
         self.recipe, self.seed, self.processes = recipe, seed, processes
         self.manifest = data.manifest
@@ -159,7 +117,7 @@ class Run:
         """Return this process's share of batch ``number``, augmented."""
         recipe, p = self.recipe, self.processes
         inputs, targets = self.crops.batch(number)  # of all processes, so that all augment alike
-        rng = torch.Generator().manual_seed(_mixed(self.seed, number))
+        rng = torch.Generator().manual_seed(_mixed(self.seed, number, 0))
         inputs = augment(inputs, self.manifest, recipe.source, rng)
         inputs = some_modalities(inputs, recipe.modality_dropout, rng)
         mine = slice(p.rank, None, p.world)
@@ -185,7 +143,7 @@ class Run:
         value = torch.zeros((), device=p.device)
         for part in range(recipe.accumulate):
             number = self.progress.update * recipe.accumulate + part
-            torch.manual_seed(_mixed(self.seed, number) + p.rank)  # of dropout
+            torch.manual_seed(_mixed(self.seed, number, 1 + p.rank))  # of dropout
             inputs, targets = (
                 {n: x.to(p.device, non_blocking=True) for n, x in one.items()}
                 for one in next(batches)
@@ -231,12 +189,17 @@ class Run:
         tired = recipe.patience and p.looks_without_better >= recipe.patience
         return p.update >= recipe.updates or bool(tired)
 
+    def described(self) -> dict[str, Any]:
+        """Return what decides this run's course, as JSON values."""
+        data = hashlib.sha256(msgspec.json.encode(self.manifest))  # means tell the recordings
+        return {**plain(self.recipe), "seed": self.seed, "data": data.hexdigest()[:16]}
+
     def save(self, folder: Path) -> None:
         """Write the checkpoint; a kill leaves the old one or the new one."""
         new = folder / f"{CHECKPOINT}.new"
         torch.save(
             {
-                "run": described(self.recipe, self.seed),
+                "run": self.described(),
                 "model": self.model.state_dict(), "mean": self.mean, "best": self.best,
                 "optimizer": self.optimizer.state_dict(), "progress": asdict(self.progress),
             },
@@ -254,7 +217,7 @@ class Run:
         if not path.is_file():
             return False
         saved = torch.load(path, map_location=self.processes.device, weights_only=True)
-        found, expected = saved["run"], described(self.recipe, self.seed)
+        found, expected = saved["run"], self.described()
         if other := [name for name in expected if found.get(name) != expected[name]]:
             name = other[0]
             raise TeachError(
@@ -268,19 +231,14 @@ class Run:
         return True
 
 
-def described(recipe: TeacherRecipe, seed: int) -> dict[str, Any]:
-    """Return what decides a run's course, as JSON values."""
-    return {**plain(recipe), "seed": seed}
-
-
 def plain(recipe: TeacherRecipe) -> dict[str, Any]:
     """Return a recipe as JSON values."""
     return msgspec.json.decode(msgspec.json.encode(asdict(recipe), enc_hook=str))
 
 
-def _mixed(seed: int, number: int) -> int:
-    """Return one seed for (seed, number); neighbours are far apart."""
-    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 2)
+def _mixed(*numbers: int) -> int:
+    """Return one seed for several numbers; those of neighbours are far apart."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 2)
 
 
 def _autocast(device: torch.device) -> Any:
@@ -368,6 +326,9 @@ def load(folder: Path) -> tuple[Taught, TeacherRecipe]:
     except (OSError, msgspec.MsgspecError) as error:
         raise TeachError(f"{folder}: {error}, expected a folder that `fit` wrote") from error
     model = build(recipe, manifest)
-    model.load_state_dict(load_file(folder / WEIGHTS))
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise TeachError(f"{folder / WEIGHTS}: {error}, expected the recipe's weights") from error
     taught = Taught(model.eval(), manifest, history["best_update"], history["validation_f1"])
     return taught, recipe

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.bundle import Arrays, Level
+from edge.bundle import Arrays, Level, Manifest
 from sensor_adapters.recording import Recording
 from sensor_adapters.samples import Floats
 from trainer import baselines, datasets, prepared, teach
@@ -25,6 +25,7 @@ from trainer.processes import Processes
 from trainer.stretches import Stretch
 from trainer.teacher_recipes import TeacherRecipe
 from trainer.truth import best_label
+from trainer.whole_recordings import probabilities
 
 FIGURES = (
     "macro_f1", "accuracy", "edit", "f1_10", "f1_25", "f1_50", "boundary_f1", "brier",
@@ -46,7 +47,7 @@ def run(
     level = data.manifest.levels[0]
     result: dict[str, Any] = {"recipe": recipe.name, "seed": seed}
     if recipe.model == "trees":
-        predict = _trees(data, level, seed)
+        predict = _trees(data, level, seed, reverse=recipe.source.reversed_share > 0)
     elif recipe.model == "majority":
         predict = _majority(data, level)
     else:
@@ -55,7 +56,7 @@ def run(
         result["best_update"] = taught.best_update
 
         def predict(tensors: Arrays) -> Floats:
-            return teach.probabilities(taught.model, tensors, recipe)[level.name]
+            return probabilities(taught.model, tensors, recipe)[level.name]
 
     result["prepare_s"] = round(prepare_s, 1)
     result["fit_s"] = round(time.monotonic() - start_s - prepare_s, 1)
@@ -144,10 +145,28 @@ def both_ways(tensors: Arrays) -> Floats:
     )
 
 
-def _trees(data: Data, level: Level, seed: int) -> Predict:
-    """Return boosted trees; whether rare labels weigh more is chosen on validation."""
-    x = np.concatenate([both_ways(one.tensors) for one in data.train])
-    y = np.concatenate([best_label(one.target[level.name]) for one in data.train])
+def reversed_units(tensors: Arrays, manifest: Manifest) -> Arrays:
+    """Return the tensors as if inertial units were strapped on the other way round."""
+    out = dict(tensors)
+    for block in manifest.inputs:
+        if block.name == "imu":
+            mean = (np.array(block.mean) / np.array(block.std)).astype(np.float32)
+            sign = np.array([1 if c.endswith("_z") else -1 for c in block.channels], np.float32)
+            turned: Floats = (tensors[block.name] + mean) * sign - mean
+            out[block.name] = turned * tensors[f"{block.name}_observed"]
+    return out
+
+
+def _trees(data: Data, level: Level, seed: int, *, reverse: bool) -> Predict:
+    """Return boosted trees; whether rare labels weigh more is chosen on validation.
+
+    With ``reverse`` they also learn from units worn the other way round, as networks do.
+    """
+    worn = [one.tensors for one in data.train]
+    copies = [worn, [reversed_units(tensors, data.manifest) for tensors in worn]][: 1 + reverse]
+    x = np.concatenate([both_ways(tensors) for some in copies for tensors in some])
+    labels = np.concatenate([best_label(one.target[level.name]) for one in data.train])
+    y = np.tile(labels, len(copies))
     count = len(level.labels)
 
     def predict(tree: baselines.BoostedTree) -> Predict:

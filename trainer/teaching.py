@@ -10,6 +10,7 @@ from trainer import baselines, datasets, teach
 from trainer.metrics import evaluate_stretches
 from trainer.stretches import Stretch
 from trainer.truth import ScoreError
+from trainer.whole_recordings import probabilities
 
 
 def is_teacher(folder: Path) -> bool:
@@ -35,7 +36,7 @@ def judged_teacher(
         raise ScoreError(str(error)) from error
     level = taught.manifest.levels[0]
     one = datasets.examples(recording, taught.manifest)
-    best = teach.probabilities(taught.model, one.tensors, recipe)[level.name].argmax(1)
+    best = probabilities(taught.model, one.tensors, recipe)[level.name].argmax(1)
     found = baselines.stretches_of(best, one.first, taught.manifest.step_us, level.labels)
     scores = evaluate_stretches(found, recording, level.name).as_dict()
     named = {"bundle": recipe.name, "recording": recording.name, "segments": len(found)}

@@ -32,7 +32,8 @@ def fusion(reading, seed=0):
 
 def layer(reading, streams=2, **options):
     torch.manual_seed(0)
-    return GuidedFusionLayer(D, HEADS, 32, 0.0, 0.0, streams, reading, guided=True, **options).eval()
+    options |= {"streams": streams, "reading": reading, "guided": True}
+    return GuidedFusionLayer(D, HEADS, 32, 0.0, 0.0, **options).eval()
 
 
 @pytest.fixture
@@ -220,13 +221,14 @@ def test_empty_masks_give_numbers_and_gradients(stream, guide, reading, dtype):
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_attention_is_torchs_own_where_something_is_seen_and_zero_elsewhere(with_bias):
     torch.manual_seed(0)
-    q, k, v = torch.randn(B, HEADS, 4, 8), *torch.randn(2, B, HEADS, T, 8)
+    q = torch.randn(B, HEADS, 4, 8)
+    k, v = torch.randn(2, B, HEADS, T, 8)
     keys = torch.rand(B, 4, T) < 0.5
     keys[0, 1], keys[1, 2] = False, False
     bias = torch.randn(HEADS, 4, T) if with_bias else None
     found = attend(q, k, v, keys, bias=bias)
     for b, h, t in product(range(B), range(HEADS), range(4)):
-        score = (k[b, h] @ q[b, h, t]) / 8**0.5 + (bias[h, t] if with_bias else 0)
+        score = (k[b, h] @ q[b, h, t]) / 8**0.5 + (0 if bias is None else bias[h, t])
         if not keys[b, t].any():
             assert not found[b, h, t].any()
             continue

@@ -63,7 +63,8 @@ def test_a_window_of_one_step_changes_nothing():
 def packing(seed):
     """Return the true labels of a window in which a segment lasts 3 to 11 steps."""
     rng = torch.Generator().manual_seed(seed)
-    label, last = [], -1
+    label: list[int] = []
+    last = -1
     while len(label) < STEPS:
         new = int(torch.randint(LABELS - 1, (), generator=rng))
         if new != last:

@@ -40,11 +40,11 @@ PUBLISHED = SigFormerConfig(
     levels=(("operation", 11),),
 )  # of OpenPack, as the released configuration has them
 SUBSETS = [
-    pytest.param(inputs, devices, id="+".join([*(one.name for one in inputs), f"{devices} devices"]))
+    pytest.param(inputs, devices, id="-".join([*(one.name for one in inputs), str(devices)]))
     for inputs in chain.from_iterable(combinations((IMU, CAMERA, RADIO), n) for n in range(4))
     for devices in (0, 1, 3)
     if inputs or devices
-]  # fmt: skip
+]
 
 
 def count(part):
@@ -286,8 +286,7 @@ def assert_finite(one, answers):
 @pytest.mark.parametrize("extreme", EXTREMES)
 def test_a_window_with_nothing_in_it_is_answered_with_numbers(extreme, options, precision):
     one = model(**options).train()
-    gone = EXTREMES[extreme]
-    inputs = {n: x for n, x in hidden(windows(one.config), gone).items()}
+    inputs = hidden(windows(one.config), EXTREMES[extreme])
     inputs["in_use"] = inputs["in_use"] * inputs["in_use_observed"]
     if precision == "bfloat16":
         one, inputs = one.bfloat16(), {n: x.bfloat16() for n, x in inputs.items()}
@@ -301,6 +300,27 @@ def test_observed_devices_of_which_none_is_in_use_are_answered_with_numbers(read
     one = model(reading=reading).train()
     inputs = windows() | {"in_use": torch.zeros(2, 16, 3)}
     assert_finite(one, one(inputs))
+
+
+# --- refinement ---
+
+
+@pytest.mark.parametrize(
+    ("sure", "threshold", "passes"), [(0.9, 0.85, False), (0.8, 0.85, True), (0.8, 0.0, False)]
+)
+def test_a_boundary_surer_than_the_threshold_parts_what_is_pooled(sure, threshold, passes):
+    logits = torch.zeros(1, 16, 4)
+    logits[0, 7, 2] = 1
+    boundary = torch.full((1, 16), -20.0)
+    boundary[0, 8] = torch.tensor(sure).logit()
+    found = model(boundary_threshold=threshold)._refined(logits, boundary)[0, :, 2]
+    assert found[4:8].min() > 0.1, "pooled within the segment"
+    assert (found[8:11].min() > 0.1) == passes
+
+
+def test_without_refinement_logits_stay():
+    logits, boundary = torch.randn(1, 16, 4), torch.randn(1, 16)
+    assert model(refine="off")._refined(logits, boundary) is logits
 
 
 # --- learning ---

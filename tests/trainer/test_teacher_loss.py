@@ -182,8 +182,13 @@ def test_windows_shared_by_processes_cost_what_they_cost_together():
         answers = says({"a": whole[rows]}, edge[rows], [2 * whole[rows]], [-edge[rows]])
         return teacher_loss(answers, {"a": true[rows]}, weights, LossWeights(), total)
 
-    counts = []
-    expected = loss(slice(None), lambda count: counts.append(count) or count)
+    counts: list[object] = []
+
+    def counted(count):
+        counts.append(count)
+        return count
+
+    expected = loss(slice(None), counted)
     shares = []
     for rows in (slice(0, 2), slice(2, 4)):
         left = iter(counts)
