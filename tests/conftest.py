@@ -1,6 +1,7 @@
 """What all tests share: where recordings that are not part of the project lie."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,11 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recordings: {folder} is not a folder; set SOLOSENSE_DATA to one")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _prepared_arrays_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests prepare, and what the commands they run do, out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOLOSENSE_CACHE", str(tmp_path_factory.mktemp("prepared")))
+        yield

@@ -32,7 +32,7 @@ from trainer.prepared import Parts, prepare
 from trainer.processes import Processes
 from trainer.teacher_recipes import TeacherRecipe
 
-WARM, TIMED = 3, 20
+WARM = 3
 WAYS = ("plain", "prepared", "prepared, compiled")
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 """bf16 products a second, dense, from the makers' data sheets."""
@@ -41,11 +41,11 @@ OPENPACK_STEPS = round(53.8 * 3600)
 
 
 def bench(
-    recipe: TeacherRecipe, data: Path | None, threads: int, updates: int = TIMED
+    recipe: TeacherRecipe, data: Path | None, threads: int, updates: int, *, compiled: bool
 ) -> list[dict[str, Any]]:
     """Return a row for each way; without data, random recordings and the ways that need none."""
     rows = []
-    for way in WAYS if data else WAYS[1:]:
+    for way in WAYS[0 if data else 1 : 3 if compiled else 2]:
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             rows.append(pool.submit(measure, recipe, data, way, threads, updates).result())
     for row in rows:

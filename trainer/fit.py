@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from edge.bundle import Arrays, Level, Manifest
-from trainer import datasets
+from trainer import prepared
 from trainer.augment import augment
 from trainer.datasets import Examples
 from trainer.frame_scores import macro_f1
@@ -45,20 +45,12 @@ class Data:
 
 
 def prepare(recipe: Recipe, folder: Path | None) -> Data:
-    """Return a recipe's training and validation recordings as arrays.
+    """Return a recipe's training and validation recordings in memory, cut now or before.
 
     Raises:
-        RecordingError: one is missing or does not fit the recipe.
+        RecordingError: one is missing or does not fit the recipe, or the cache can not be written.
     """
-    train = datasets.load(recipe, folder, recipe.split.train)
-    validation = datasets.load(recipe, folder, recipe.split.validation)
-    draft = datasets.unscaled(recipe, datasets.levels_of(recipe, train), train)
-    manifest = datasets.standardised(draft, [datasets.examples(r, draft) for r in train])
-    return Data(
-        manifest,
-        [datasets.examples(r, manifest) for r in train],
-        [datasets.examples(r, manifest) for r in validation],
-    )
+    return Data(*prepared.prepare(recipe, folder).scaled())
 
 
 def student_config(recipe: Recipe, manifest: Manifest) -> StudentConfig:

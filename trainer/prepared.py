@@ -43,7 +43,7 @@ TEXTS = (
 """The program text that decides what the arrays hold."""
 
 
-class PrepareError(Exception):
+class PrepareError(RecordingError):
     """Nothing can be kept in the cache folder; the text names it, found and expected."""
 
 

@@ -55,7 +55,7 @@ def fit(
 ) -> None:  # fmt: skip
     """Teach a teacher, with all processes that torchrun started; tell what came of it."""
     from trainer import teach
-    from trainer.prepared import PrepareError, prepare
+    from trainer.prepared import prepare
     from trainer.processes import joined
 
     source = ready(recipe.source, data, ("train", "validation"), skip_missing)
@@ -67,7 +67,7 @@ def fit(
             taught = teach.teach(
                 recipe, parts, seed, processes, to, say if lead else _nothing, compiled=compiled
             )
-        except (RecordingError, PrepareError, teach.TeachError) as error:
+        except (RecordingError, teach.TeachError) as error:
             fail(str(error), 2)
         if not lead:
             return
@@ -145,6 +145,7 @@ def bench(
     size: Size = "",
     threads: Annotated[int, typer.Option(help="CPU cores to use.")] = os.cpu_count() or 1,
     updates: Annotated[int, typer.Option(help="Timed after three that are not.")] = 20,
+    compiled: Compiled = False,
     as_json: Json = False,
 ) -> None:
     """Measure what teaching costs, beside the plain way, in one run.
@@ -156,7 +157,7 @@ def bench(
     one = teacher_named(recipe, size)
     if one is None:
         fail(f"{recipe}: is no teacher, expected a name that begins with {MODELS[0]}", 2)
-    rows = benches.bench(one, data, threads, updates)
+    rows = benches.bench(one, data, threads, updates, compiled=compiled)
     if as_json:
         print(json.dumps(rows))
     else:

@@ -1,0 +1,82 @@
+"""`solosense-trainer` with teachers, as people call it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+NAME = "sigformer-openpack-u0209-imu-scanner"
+
+
+def trainer(*args: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer", *map(str, args)],
+        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def test_a_teacher_is_taught_taken_up_and_judged(data, tmp_path):
+    openpack, run = data / "openpack/v1.0.0", tmp_path / "run"
+    boxes = openpack / "U0209/S0500:boxes=16-20"
+    first = trainer("fit", NAME, "--data", openpack, "--out", run, "--updates", 2)
+    assert "after update 2" in first.stdout
+    again = trainer("fit", NAME, "--data", openpack, "--out", run, "--updates", 2)
+    assert "goes on from update 2" in again.stderr
+    other = trainer("fit", NAME, "--data", openpack, "--out", run, "--updates", 3, code=2)
+    assert "found updates 2, expected 3" in other.stderr
+    assert any(path.name.startswith("events.out") for path in run.iterdir())
+    trainer("evaluate", run, boxes, "--json", tmp_path / "s.json", "--picture", tmp_path / "p")
+    (scores,) = json.loads((tmp_path / "s.json").read_text())
+    assert scores["bundle"] == NAME
+    assert scores["seconds"] == 319
+    assert len(list((tmp_path / "p").iterdir())) == 2
+
+
+def test_the_published_size_is_told_part_by_part_without_data():
+    told = trainer("parts", "sigformer-openpack-challenge-2022-imu-camera-scanner-printer",
+                   "--size", "paper").stdout  # fmt: skip
+    rows = [row.split() for row in told.splitlines()]
+    counts = {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+    assert counts["branches"] > 590e6
+    assert counts["all"] == sum(count for part, count in counts.items() if part != "all")
+
+
+def test_what_teaching_costs_is_measured_on_noise_where_there_is_no_data():
+    rows = json.loads(trainer("bench", "tcn-openpack-u0209-imu", "--updates", 2, "--json").stdout)
+    assert [row["way"] for row in rows] == ["prepared"]
+    assert all(row["updates_per_s"] > 0 and row["memory_MB"] > 50 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("fit", "sigformer-nothing", "--out", "x"), "recipe 'nothing' is unknown"),
+        (("fit", NAME, "--out", "x", "--size", "huge"), "expected one of paper, base, small"),
+        (("ablate", "everything"), "expected one of sphere-sensors"),
+        (("parts", "virtual-imu"), "expected a name that begins with sigformer-"),
+    ],
+)
+def test_what_is_not_known_is_told_with_what_is(args, told):
+    assert told in " ".join(trainer(*args, code=2).stderr.split())
+
+
+def test_a_table_without_results_says_how_to_make_some(tmp_path):
+    told = trainer("ablate", "sphere-parts", "--results", tmp_path, code=2).stderr
+    assert "--data" in told
+
+
+def test_a_table_runs_what_is_missing_and_keeps_what_is_there(data, tmp_path):
+    args = ("ablate", "openpack-sensors", "--only", "trees imu-scanner-printer", "--seeds", "0", "--jobs", 1,
+            "--results", tmp_path, "--json")  # fmt: skip
+    first = trainer(*args, "--data", data / "openpack/v1.0.0")
+    assert "1 runs to go" in first.stderr
+    again = trainer(*args, "--data", data / "openpack/v1.0.0")
+    assert "0 runs to go" in again.stderr
+    rows = json.loads(first.stdout)
+    assert rows == json.loads(again.stdout)
+    assert [row["line"] for row in rows] == ["trees imu-scanner-printer"]
+    assert 0.5 < float(rows[0]["macro_f1"]) < 0.95
