@@ -70,8 +70,8 @@ def test_a_table_without_results_says_how_to_make_some(tmp_path):
 
 
 def test_a_table_runs_what_is_missing_and_keeps_what_is_there(data, tmp_path):
-    args = ("ablate", "openpack-sensors", "--only", "trees imu-scanner-printer", "--seeds", "0", "--jobs", 1,
-            "--results", tmp_path, "--json")  # fmt: skip
+    args = ("ablate", "openpack-sensors", "--only", "trees imu-scanner-printer", "--seeds", "0",
+            "--jobs", 1, "--results", tmp_path, "--json")  # fmt: skip
     first = trainer(*args, "--data", data / "openpack/v1.0.0")
     assert "1 runs to go" in first.stderr
     again = trainer(*args, "--data", data / "openpack/v1.0.0")
