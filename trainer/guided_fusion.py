@@ -1,14 +1,14 @@
 """SigFormer's sparse guided cross-modal module: dense streams fused where devices say something.
 
-Liu et al., arXiv 2311.17428, section 3 (equations 5 and 6 as far as public). The mask M[t, e] is 1
-iff device e is in use at step t (``edge.masks``). How M acts is not determined by what is
-public, so three readings are offered, and two to compare with:
+Liu et al., arXiv 2311.17428. The mask M[t, e] is 1 iff device e is in use at step t
+(``edge.masks``). Built from the abstract, the figure of the framework and the released code, which
+do not determine how M acts; so three readings are offered, and two to compare with:
 
 - ``A``: the queries are multiplied by M; a step without a device looks at everything alike, or,
   where attention is local (``near``), at what is near.
 - ``B``: x_t + M_t * CA_t: a step without a device is left alone. The default.
 - ``C``: only steps with a device are looked at; a window without any is left alone.
-- ``off``: no mask. ``shuffled``: reading B, the mask's steps in random order (the control).
+- ``off``: no mask. ``shuffled``: reading B, the devices' states moved in time (the control).
 
 The released code has no mask; it adds the guidance to every step (``GuidedFusionLayer.released``).
 
@@ -156,8 +156,15 @@ def widened(mask: Tensor, steps: int) -> Tensor:
     return functional.max_pool1d(mask.transpose(1, 2), 2 * steps + 1, 1, steps).transpose(1, 2)
 
 
-def shuffled(mask: Tensor, seed: int) -> Tensor:
-    """Return (B, T, E) with the steps of every window in another order, the same for a seed."""
-    rng = torch.Generator().manual_seed(seed)
-    order = torch.stack([torch.randperm(mask.shape[1], generator=rng) for _ in mask])
-    return mask.gather(1, order.to(mask.device)[:, :, None].expand_as(mask))
+def moved(states: Tensor, training: bool) -> Tensor:
+    """Return (S, B, T, E) device states at other times: the control that must lose what they tell.
+
+    Every window is turned round by a lag between a quarter and three quarters of it, drawn anew in
+    training, half of it otherwise; rates and lengths of use stay as they are.
+    """
+    steps = states.shape[2]
+    lag = torch.full((states.shape[1],), steps // 2)
+    if training:
+        lag = torch.randint(steps // 4, 3 * steps // 4 + 1, lag.shape)
+    at = (torch.arange(steps) - lag[:, None]) % steps  # (B, T)
+    return states.gather(2, at.to(states.device)[None, :, :, None].expand_as(states))

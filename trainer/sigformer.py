@@ -27,7 +27,7 @@ from torch.nn import functional
 from trainer.attention import ConvTransformerLayer, StepEncoder
 from trainer.bottleneck import Bottleneck, Recurrent
 from trainer.dilated import DilatedEncoder
-from trainer.guided_fusion import GuidedFusionLayer, Reading, shuffled, widened
+from trainer.guided_fusion import GuidedFusionLayer, Reading, moved, widened
 from trainer.mutual_branches import Interaction, MutualBranches
 from trainer.refinement import pooled_over_classes, pooled_over_time
 from trainer.student import RowEncoder
@@ -280,10 +280,9 @@ class SigFormer(nn.Module):
             streams = layer(streams, guide, mask, keys)
         classes, boundaries = self.branches(self.norm(torch.stack(streams).sum(0)))
         boundary = self.boundary(boundaries).squeeze(-1)
-        logits = {
-            name: self._refined(self.heads[f"p_{name}"](classes), boundary)
-            for name, _ in self.config.levels
-        }
+        logits = {name: self.heads[f"p_{name}"](classes) for name, _ in self.config.levels}
+        first = self.config.levels[0][0]  # whose boundaries these are
+        logits[first] = self._refined(logits[first], boundary)
         return TeacherAnswers(logits, boundary, inner_logits, inner_boundary)
 
     def _joined(self, encoded: dict[str, Tensor], stream: str) -> Tensor:
@@ -295,12 +294,12 @@ class SigFormer(nn.Module):
         if not c.devices:
             return None, None
         observed = inputs["in_use_observed"]
-        in_use = inputs["in_use"] * observed
-        guide, mask = self.devices(in_use, observed), widened(in_use, c.widen_steps)
+        in_use = widened(inputs["in_use"] * observed, c.widen_steps)
+        if c.reading == "shuffled":
+            in_use, observed = moved(torch.stack([in_use, observed]), self.training)
+        guide, mask = self.devices(in_use, observed), in_use
         if not c.per_device:
             guide, mask = guide.sum(2, keepdim=True), mask.amax(2, keepdim=True)
-        if c.reading == "shuffled":
-            mask = shuffled(mask, int(torch.randint(1 << 30, ())) if self.training else 0)
         return guide, mask
 
     def _refined(self, logits: Tensor, boundary: Tensor) -> Tensor:

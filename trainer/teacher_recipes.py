@@ -119,10 +119,12 @@ SENSORS = (
 VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "whole": {},
+        "no-inner-losses": {},
         "no-bottleneck": {"bottleneck": False},
         "mask-off": {"reading": "off"},
         "mask-A": {"reading": "A"},
         "mask-C": {"reading": "C"},
+        "mask-per-device": {"per_device": True},
         "mask-shuffled": {"reading": "shuffled"},
         "no-interaction": {"interaction": "off"},
         "published-layers": {"layers": "transformer"},
@@ -131,13 +133,14 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "released-refinement": {"refine": "classes", "refine_strength": 0.1},
         "released": {
             "released": True, "interaction": "released", "refine": "classes",
-            "refine_strength": 0.1,
+            "refine_strength": 0.1, "layers": "transformer", "near": False, "skip": False,
+            "residual_start": 1.0, "position_std": 1.0, "embed": "linear",
         },
     }
 )  # fmt: skip
 """What the ablation leaves out or does otherwise; ``whole`` is reading B with everything."""
 ABLATED = (
-    "sphere-imu-camera-iot-pairs12", "sphere-imu-camera-iot-pairs78", "openpack-u0209-imu-scanner",
+    "sphere-imu-camera-iot-pairs12", "sphere-imu-camera-iot-pairs34", "openpack-u0209-imu-scanner",
 )  # fmt: skip
 
 
@@ -197,7 +200,11 @@ def varied(recipe: TeacherRecipe, variant: str) -> TeacherRecipe:
     if variant == "whole":
         return recipe
     options = {**recipe.options, **VARIANTS[variant]}
-    loss = replace(recipe.loss, inner_of_mean=True) if variant == "released" else recipe.loss
+    loss = recipe.loss
+    if variant == "released":
+        loss = replace(loss, inner_of_mean=True)
+    if variant == "no-inner-losses":
+        loss = replace(loss, inner=0.0, inner_boundary=0.0)
     return replace(recipe, name=f"{recipe.name}-{variant}", options=options, loss=loss)
 
 

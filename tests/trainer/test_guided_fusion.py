@@ -13,7 +13,7 @@ from trainer.attention import Nearness, attend  # noqa: E402
 from trainer.guided_fusion import (  # noqa: E402
     GuidedFusionLayer,
     SparseGuidedFusion,
-    shuffled,
+    moved,
     widened,
 )
 
@@ -258,9 +258,15 @@ def test_a_use_is_widened_at_both_ends_and_each_device_by_itself(mask):
     assert widened(mask, 50)[0, :, :2].all()
 
 
-def test_a_shuffled_mask_keeps_devices_together_and_depends_on_the_seed_alone(mask):
-    moved = shuffled(mask, 3)
-    assert torch.equal(moved, shuffled(mask, 3))
-    assert not torch.equal(moved, shuffled(mask, 4))
+def test_states_moved_in_time_keep_their_runs_and_what_else_was_said_then(mask):
+    states = torch.stack([mask, torch.rand_like(mask)])
+    still = moved(states, training=False)
+    assert torch.equal(still, moved(states, training=False))
+    assert torch.equal(still, states.roll(mask.shape[1] // 2, 2))
+    torch.manual_seed(1)
+    first, second = moved(states, training=True), moved(states, training=True)
+    assert not torch.equal(first, second)
     for b in range(B):
-        assert sorted(moved[b].tolist()) == sorted(mask[b].tolist())
+        turns = [states[:, b].roll(lag, 1) for lag in range(mask.shape[1])]
+        assert any(torch.equal(first[:, b], turn) for turn in turns)
+        assert not torch.equal(first[:, b], states[:, b])
