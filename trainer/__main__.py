@@ -109,8 +109,10 @@ def fit(
     A teacher's run that was broken off is taken up; torchrun shares it between processes.
     """
     if teacher := teaching_commands.teacher_named(recipe, size):
-        teaching_commands.fit(teacher, data, to, seed, updates, skip_missing, compiled)
+        teaching_commands.fit(teacher, data, to, seed, updates, device, skip_missing, compiled)
         return
+    if size or compiled:
+        fail(f"{recipe}: is a student's recipe, expected --size and --compile with a teacher's", 2)
     import dataclasses
 
     import torch

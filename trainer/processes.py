@@ -33,14 +33,14 @@ class Processes:
 
 
 @contextmanager
-def joined() -> Iterator[Processes]:
+def joined(kind: str = "") -> Iterator[Processes]:
     """Give this process's place: as torchrun says, alone without it.
 
-    A GPU each where there are some: number ``LOCAL_RANK``.
+    A GPU each where there are some and ``kind`` is not ``cpu``: number ``LOCAL_RANK``.
     """
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     device = torch.device("cpu")
-    if torch.cuda.is_available():
+    if kind != "cpu" and torch.cuda.is_available():
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     if world > 1:

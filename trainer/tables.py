@@ -99,13 +99,13 @@ def result_file(recipe: TeacherRecipe, seed: int, results: Path = RESULTS) -> Pa
 def todo(
     table: Sequence[Line], seeds: Sequence[int], results: Path = RESULTS
 ) -> list[tuple[TeacherRecipe, int]]:
-    """Return the runs of a table that have no result yet, seed by seed."""
+    """Return the runs of a table that have no result yet, seed by seed; baselines have seed 0."""
     return [
         (recipe, seed)
         for seed in seeds
         for line in table
         for recipe in line.recipes
-        if (line.seeded or seed == seeds[0]) and not result_file(recipe, seed, results).exists()
+        if (line.seeded or seed == 0) and not result_file(recipe, seed, results).exists()
     ]
 
 
@@ -136,7 +136,11 @@ def fill(
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
         runs = [pool.submit(_one, recipe, seed, data, results) for recipe, seed in missing]
         for number, done in enumerate(as_completed(runs), 1):
-            name, f1 = done.result()
+            try:
+                name, f1 = done.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
             say(f"{number}/{len(runs)} {name}: macro-F1 {f1:.3f}")
 
 

@@ -51,7 +51,7 @@ def teacher_named(name: str, size: str = "") -> "TeacherRecipe | None":
 
 def fit(
     recipe: "TeacherRecipe", data: Path | None, to: Path, seed: int, updates: int | None,
-    skip_missing: bool, compiled: bool,
+    device: str, skip_missing: bool, compiled: bool,
 ) -> None:  # fmt: skip
     """Teach a teacher, with all processes that torchrun started; tell what came of it."""
     from trainer import teach
@@ -60,7 +60,7 @@ def fit(
 
     source = ready(recipe.source, data, ("train", "validation"), skip_missing)
     recipe = dataclasses.replace(recipe, source=source, updates=updates or recipe.updates)
-    with joined() as processes:
+    with joined(device) as processes:
         lead = processes.rank == 0
         try:
             parts = prepare(recipe.source, data)
@@ -84,17 +84,11 @@ def _nothing(text: str) -> None:
 
 
 def ablate(
-    table: Annotated[
-        str,
-        typer.Argument(
-            metavar="TABLE",
-            help="sphere-sensors, sphere-parts, openpack-sensors or openpack-parts.",
-        ),
-    ],
+    table: TableName,
     data: DataFolder = None,
     seeds: Annotated[str, typer.Option(help="First and last, as 0-2.")] = "0-2",
     only: Annotated[str, typer.Option(help="Lines whose name begins so.")] = "",
-    jobs: Annotated[int, typer.Option(help="Runs at a time, a core each.")] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option(help="Runs at a time, a core each; 0: all cores.")] = 0,
     results: Annotated[Path, typer.Option(help="One JSON file a run.")] = Path(
         "trainer/results/teachers"
     ),
@@ -109,15 +103,30 @@ def ablate(
     if table not in tables.TABLES:
         fail(f"table {table!r} is unknown, expected one of {', '.join(tables.TABLES)}", 2)
     lines = [line for line in tables.lines(table) if line.name.startswith(only)]
+    wanted = seed_range(seeds)
     if data is not None:
-        try:
-            tables.fill(lines, seed_range(seeds), data, results, jobs, say)
-        except RecordingError as error:
-            fail(str(error), 2)
+        sources = {r.source.name: r.source for r, _ in tables.todo(lines, wanted, results)}
+        for source in sources.values():
+            ready(source, data, ("train", "validation", "test"), False)
+        jobs = jobs or (1 if tables.device().type == "cuda" else os.cpu_count() or 1)
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that it starts
+        tables.fill(lines, wanted, data, results, jobs, say)
     rows = list(tables.summary(lines, results))
     if not rows:
         fail(f"{results}: found no results of {table}, expected --data to make some", 2)
     show(rows, list(rows[0]), as_json)
+
+
+def _readied(name: str, size: str, data: Path | None) -> "TeacherRecipe":
+    """Return the teacher, its recordings known to be there if a folder is given, or stop."""
+    one = teacher_named(name, size)
+    if one is None:
+        fail(f"{name}: is no teacher, expected a name that begins with {MODELS[0]}", 2)
+    if data is None and one.source.data == "own":
+        fail(f"{name}: found no --data, expected the folder of your recordings", 2)
+    if data is None:
+        return one
+    return dataclasses.replace(one, source=ready(one.source, data, ("train", "validation"), False))
 
 
 def parts(recipe: RecipeName, data: DataFolder = None, size: Size = "") -> None:
@@ -126,9 +135,7 @@ def parts(recipe: RecipeName, data: DataFolder = None, size: Size = "") -> None:
     from trainer.prepared import prepare
     from trainer.teacher_recipes import build
 
-    one = teacher_named(recipe, size)
-    if one is None:
-        fail(f"{recipe}: is no teacher, expected a name that begins with {MODELS[0]}", 2)
+    one = _readied(recipe, size, data)
     manifest = prepare(one.source, data).manifest if data else random_parts(one).manifest
     model = build(one, manifest)
     counts = {**dict(model.named_children()), "all": model}
@@ -154,9 +161,7 @@ def bench(
     """
     from trainer import bench as benches
 
-    one = teacher_named(recipe, size)
-    if one is None:
-        fail(f"{recipe}: is no teacher, expected a name that begins with {MODELS[0]}", 2)
+    one = _readied(recipe, size, data)
     rows = benches.bench(one, data, threads, updates, compiled=compiled)
     if as_json:
         print(json.dumps(rows))

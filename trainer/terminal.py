@@ -125,4 +125,7 @@ def seed_range(text: str) -> list[int]:
     first, _, last = text.partition("-")
     if not (first.isdigit() and (last or first).isdigit()):
         fail(f"--seeds is {text!r}, expected two numbers, as 0-2", 2)
-    return list(range(int(first), int(last or first) + 1))
+    seeds = list(range(int(first), int(last or first) + 1))
+    if not seeds:
+        fail(f"--seeds is {text!r}, expected the smaller number first, as 0-2", 2)
+    return seeds
