@@ -22,6 +22,7 @@ from trainer.terminal import (
     filled,
     out,
     ready,
+    say,
     seed_range,
     show,
     wanted,
@@ -51,6 +52,9 @@ def recipes(as_json: Json = False) -> None:
             | {"test": _span(one.split.test)}
         )
     show(rows, list(rows[0]), as_json)
+    if not as_json:
+        say("Teachers: sigformer- or tcn- before any of these, SPHERE's with a fold behind, as")
+        say("sigformer-sphere-imu-camera-iot-pairs78; and sigformer-published.")
 
 
 def _span(names: tuple[str, ...]) -> str:
@@ -78,7 +82,8 @@ def inventory(recipe: RecipeName, data: DataFolder = None, as_json: Json = False
     """
     from trainer import inventory as inventories
 
-    one = filled(wanted(recipe), data)
+    teacher = teaching_commands.teacher_named(recipe)
+    one = filled(teacher.source if teacher else wanted(recipe), data)
     try:
         found = inventories.check(one, data)
     except RecordingError as error:

@@ -26,9 +26,12 @@ class Bend:
 
     temperature: float
     power: float
+    prior: tuple[float, ...]
+    """(K,)"""
 
-    def of(self, probabilities: Floats, prior: Floats) -> Floats:
+    def of(self, probabilities: Floats) -> Floats:
         """Return (N, K) bent probabilities."""
+        prior = np.array(self.prior, np.float32)
         logits = np.log(np.maximum(probabilities, SMALLEST)) / self.temperature
         logits = logits + self.power * np.log(np.maximum(prior, SMALLEST))
         q = np.exp(logits - logits.max(1, keepdims=True))
@@ -36,19 +39,18 @@ class Bend:
         return bent
 
 
-def prior(targets: list[Floats]) -> Floats:
+def prior(targets: list[Floats]) -> tuple[float, ...]:
     """Return (K,) the share of each label in the scored steps of training recordings."""
     total = np.sum([target.sum(0, dtype=np.float64) for target in targets], axis=0) + 1
-    share: Floats = (total / total.sum()).astype(np.float32)
-    return share
+    return tuple((total / total.sum()).astype(np.float32).tolist())
 
 
-def calibrated(loss: Callable[[Bend], float]) -> Bend:
+def calibrated(shares: tuple[float, ...], loss: Callable[[Bend], float]) -> Bend:
     """Return the bend of least loss, a probability score on validation."""
-    return min((Bend(t, a) for t, a in product(TEMPERATURES, PRIOR_POWERS)), key=loss)
+    return min((Bend(t, a, shares) for t, a in product(TEMPERATURES, PRIOR_POWERS)), key=loss)
 
 
-def adjusted(score: Callable[[Bend], float]) -> Bend:
+def adjusted(shares: tuple[float, ...], score: Callable[[Bend], float]) -> Bend:
     """Return the bend of best score, macro-F1 of the arg-max on validation; ties near no bend."""
-    bends = [Bend(1.0, a) for a in sorted(PRIOR_POWERS, key=abs)]
+    bends = [Bend(1.0, a, shares) for a in sorted(PRIOR_POWERS, key=abs)]
     return max(bends, key=score)

@@ -109,8 +109,8 @@ class GuidedFusionLayer(nn.Module):
 
         Args:
             streams: one or two of (B, T, D).
-            guide: (B, T, E, D), mask: (B, T, E); None without devices.
-            mask: (B, T, E) float, 1 where a device is in use.
+            guide: (B, T, E, D) what the devices say; None without devices.
+            mask: (B, T, E) float, 1 where a device is in use; None without devices.
             seen: (B, T) bool for each stream, where it was observed.
         """
         if self.guided and guide is not None and mask is not None:

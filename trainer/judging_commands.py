@@ -52,23 +52,26 @@ def evaluate(
         Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle, or of a teacher.")
     ],
     recording: RecordingName,
-    engine: Annotated[str, typer.Option(help="litert or onnx.")] = "litert",
+    engine: Annotated[
+        str | None, typer.Option(help="Of a bundle: litert or onnx; litert if it is there.")
+    ] = None,
     to: JsonFile = None,
     picture: PictureFolder = None,
 ) -> None:
     """Run a bundle over a recording as a board would, and score its segments."""
     from edge.engine import open_engine
+    from trainer import judged_teacher
     from trainer.offline import segments
-    from trainer.teaching import is_teacher, judged_teacher
 
     one = opened(recording)
     try:
-        if is_teacher(bundle):
-            row, drawing = judged_teacher(bundle, one)
-            report([row], one, [drawing], to, picture)
+        if judged_teacher.is_teacher(bundle):
+            if engine:
+                fail(f"{bundle}: is a teacher, expected --engine with a bundle only", 2)
+            report(*judged_teacher.judged(bundle, one), one, to, picture)
             return
         loaded = bundles.load(bundle)
-        found = segments(loaded.manifest, open_engine(loaded, prefer=engine), one)
+        found = segments(loaded.manifest, open_engine(loaded, prefer=engine or "litert"), one)
         rows, drawings = [], []
         for level in loaded.manifest.levels:
             mine = [Stretch(s.label, s.start_us, s.end_us) for s in found if s.level == level.name]
@@ -78,7 +81,7 @@ def evaluate(
             drawings.append((level.name, {loaded.manifest.name: mine}, level.labels))
     except (BundleError, ScoreError) as error:
         fail(str(error), 2)
-    report(rows, one, drawings, to, picture)
+    report(rows, drawings, one, to, picture)
 
 
 def score(
@@ -101,13 +104,13 @@ def score(
         (level, {row.bundle: row.stretches for row in rows if row.level == level}, ())
         for level in levels
     ]
-    report([{"recording": one.name, **row.as_dict()} for row in rows], one, drawings, to, picture)
+    report([{"recording": one.name, **row.as_dict()} for row in rows], drawings, one, to, picture)
 
 
 def report(
     rows: list[dict[str, Any]],
-    recording: Recording,
     drawings: Sequence[Drawing],
+    recording: Recording,
     to: Path | None,
     picture: Path | None,
 ) -> None:

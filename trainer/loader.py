@@ -1,8 +1,9 @@
 """Random crops of recordings, made by threads before they are asked for.
 
 Batch ``n`` is a function of (seed, n) alone: a run takes up where it stopped, and processes that
-share a batch each get their rows of it. Legend: B rows, T steps, R rows a step, C channels, K
-labels.
+share a batch each make all of it and keep their rows.
+
+Legend: B rows, T steps, R rows a step, C channels, K labels.
 """
 
 from collections import deque
@@ -23,7 +24,7 @@ Made = TypeVar("Made")
 
 
 class Crops:
-    """The batches of one run, or this process's rows of them."""
+    """The batches of one run."""
 
     def __init__(
         self,
@@ -33,8 +34,6 @@ class Crops:
         crop_steps: int,
         batch: int,
         seed: int,
-        rank: int = 0,
-        world: int = 1,
     ) -> None:
         """Take recordings in the channels' own units.
 
@@ -44,35 +43,26 @@ class Crops:
             crop_steps: T; a shorter recording is padded with unobserved, unscored steps.
             batch: B, over all processes.
             seed: of the draw.
-            rank: which of ``world`` processes this is; it gets rows ``rank::world``.
-            world: how many processes share a batch.
 
         Raises:
-            ValueError: there is no recording, or not the same number of rows for each process.
+            ValueError: there is no recording.
         """
         if not parts:
             raise ValueError("found no recordings to crop, expected at least one")
-        if batch % world or not 0 <= rank < world:
-            raise ValueError(
-                f"found process {rank} of {world} for {batch} rows, expected a batch that is a"
-                " multiple of the processes, counted from 0"
-            )
         self.parts, self.manifest = list(parts), manifest
         self.crop_steps, self.size, self.seed = crop_steps, batch, seed
-        self.rank, self.world = rank, world
         length = np.array([len(one) for one in parts], np.float64)
         self._share = length / length.sum()
 
     def draw(self, number: int) -> list[tuple[int, int]]:
-        """Return (recording, first step) of this process's rows of a batch.
+        """Return (recording, first step) of the rows of a batch.
 
         A recording is drawn in proportion to its length.
         """
         rng = np.random.default_rng([self.seed, number])
         picks = rng.choice(len(self.parts), self.size, p=self._share)
         last = [max(len(self.parts[pick]) - self.crop_steps, 0) for pick in picks]
-        rows = [(int(p), int(rng.integers(0, n + 1))) for p, n in zip(picks, last, strict=True)]
-        return rows[self.rank :: self.world]
+        return [(int(p), int(rng.integers(0, n + 1))) for p, n in zip(picks, last, strict=True)]
 
     def batch(self, number: int) -> Batch:
         """Return inputs (B, T, ...), standardised, and targets (B, T, K) of batch ``number``."""
@@ -95,17 +85,6 @@ class Crops:
                 crop[len(part) :] = 0
             out[name] = crops
         return out
-
-    def stream(
-        self, first: int, last: int, then: Callable[[int, Batch], Batch] = lambda _, b: b,
-        *, workers: int = 2, depth: int = 8,
-    ) -> Generator[Batch, None, None]:  # fmt: skip
-        """Give batches [first, last) in order, made in the background; pinned if there is a GPU.
-
-        ``then`` changes a batch, given its number, in the background as well (augmentation); it
-        must be a function of both alone. The other arguments are those of ``ahead``.
-        """
-        return ahead(lambda n: pinned(then(n, self.batch(n))), first, last, workers, depth)
 
 
 def pinned(batch: Batch) -> Batch:

@@ -15,21 +15,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainer.processes import Processes
-from trainer.teacher_recipes import (
+from trainer import teacher_scores
+from trainer.named_teachers import (
     FOLDS,
+    LEFT_OUT,
     SENSORS,
+    U0209_SENSORS,
     VARIANTS,
-    TeacherRecipe,
+    ablated,
     any_sensor,
     openpack_teacher,
+    sized,
     sphere_teacher,
     varied,
 )
-from trainer.teacher_scores import FIGURES, run
+from trainer.processes import Processes
+from trainer.teacher_recipes import TeacherRecipe, difference, settings
+from trainer.teacher_scores import FIGURES
 
-RESULTS = Path(__file__).parent / "results" / "teachers"
-ABLATION_FOLDS = ("pairs12", "pairs34")  # of the two others one's validation chose the design
 PERCENT = {"edit": 1}  # digits of figures that are no shares
 
 
@@ -65,39 +68,68 @@ def _sphere_sensors() -> tuple[Line, ...]:
     return (*found, Line("majority class", majority, seeded=False))
 
 
-def _sphere_parts() -> tuple[Line, ...]:
-    whole = [sphere_teacher("sigformer", "imu-camera-iot", fold) for fold in ABLATION_FOLDS]
+def _parts(data: str) -> tuple[Line, ...]:
+    whole = ablated(data)
     return tuple(Line(variant, tuple(varied(r, variant) for r in whole)) for variant in VARIANTS)
+
+
+def _sphere_left_out() -> tuple[Line, ...]:
+    found = []
+    for model in ("sigformer", "tcn"):
+        for sensors in SENSORS:
+            each = tuple(sphere_teacher(model, sensors, fold) for fold in LEFT_OUT)
+            found.append(Line(f"{model} {sensors}", each))
+    whole = (sphere_teacher("sigformer", "imu-camera-iot", fold) for fold in LEFT_OUT)
+    return (*found, Line("base imu-camera-iot", tuple(sized(one, "base") for one in whole)))
 
 
 def _openpack_sensors() -> tuple[Line, ...]:
     return tuple(
         Line(f"{model} {sensors}", (openpack_teacher(model, sensors),), seeded=model != "trees")
         for model in ("sigformer", "tcn", "trees")
-        for sensors in ("imu", "imu-scanner", "imu-scanner-printer")
+        for sensors in U0209_SENSORS
     )
-
-
-def _openpack_parts() -> tuple[Line, ...]:
-    whole = openpack_teacher("sigformer", "imu-scanner")
-    return tuple(Line(variant, (varied(whole, variant),)) for variant in VARIANTS)
 
 
 TABLES: dict[str, Callable[[], tuple[Line, ...]]] = {
     "sphere-sensors": _sphere_sensors,
-    "sphere-parts": _sphere_parts,
+    "sphere-parts": lambda: _parts("sphere"),
+    "sphere-left-out": _sphere_left_out,
     "openpack-sensors": _openpack_sensors,
-    "openpack-parts": _openpack_parts,
+    "openpack-parts": lambda: _parts("openpack"),
 }
 
 
-def result_file(recipe: TeacherRecipe, seed: int, results: Path = RESULTS) -> Path:
+def result_file(recipe: TeacherRecipe, seed: int, results: Path) -> Path:
     """Return where one run's result lies."""
     return results / f"{recipe.name}-seed{seed}.json"
 
 
+def result(recipe: TeacherRecipe, path: Path) -> dict[str, Any] | None:
+    """Return a result; None where there is none, or one of other settings than the recipe's.
+
+    Settings that came into being after it do not count.
+    """
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    return None if difference(settings(recipe), found["settings"]) else found
+
+
+def stale(table: Sequence[Line], results: Path) -> list[Path]:
+    """Return the results of a table's recipes that were made with other settings."""
+    return [
+        path
+        for line in table
+        for recipe in line.recipes
+        for path in sorted(results.glob(f"{recipe.name}-seed*.json"))
+        if result(recipe, path) is None
+    ]
+
+
 def todo(
-    table: Sequence[Line], seeds: Sequence[int], results: Path = RESULTS
+    table: Sequence[Line], seeds: Sequence[int], results: Path
 ) -> list[tuple[TeacherRecipe, int]]:
     """Return the runs of a table that have no result yet, seed by seed; baselines have seed 0."""
     return [
@@ -105,20 +137,20 @@ def todo(
         for seed in seeds
         for line in table
         for recipe in line.recipes
-        if (line.seeded or seed == 0) and not result_file(recipe, seed, results).exists()
+        if (line.seeded or seed == 0) and not result(recipe, result_file(recipe, seed, results))
     ]
 
 
 def _one(recipe: TeacherRecipe, seed: int, data: Path, results: Path) -> tuple[str, float]:
     """Run one and leave its file; in a process of its own, on one core."""
     torch.set_num_threads(1)
-    result = run(recipe, data, seed, Processes(0, 1, device()))
+    done = teacher_scores.run(recipe, data, seed, Processes(0, 1, device()))
     results.mkdir(parents=True, exist_ok=True)
     path = result_file(recipe, seed, results)
     new = path.with_suffix(f".{os.getpid()}")
-    new.write_text(json.dumps(result, indent=1) + "\n")
+    new.write_text(json.dumps(done) + "\n")
     os.replace(new, path)
-    return path.stem, result["rows"][0]["macro_f1"]
+    return path.stem, done["rows"][0]["macro_f1"]
 
 
 def device() -> torch.device:
@@ -144,16 +176,18 @@ def fill(
             say(f"{number}/{len(runs)} {name}: macro-F1 {f1:.3f}")
 
 
-def summary(table: Sequence[Line], results: Path = RESULTS) -> Iterator[dict[str, Any]]:
+def summary(table: Sequence[Line], results: Path) -> Iterator[dict[str, Any]]:
     """Give mean and spread over seeds of each line, its folds averaged; what is there, only."""
     for line in table:
         by_sensors: dict[str, dict[int, list[dict[str, Any]]]] = {}
         for recipe in line.recipes:
             for path in sorted(results.glob(f"{recipe.name}-seed*.json")):
-                result = json.loads(path.read_text())
-                for row in result["rows"]:
+                run = result(recipe, path)
+                if run is None:
+                    continue
+                for row in run["rows"]:
                     seeds = by_sensors.setdefault(row["sensors"], {})
-                    seeds.setdefault(result["seed"], []).append(row)
+                    seeds.setdefault(run["seed"], []).append(row)
         for sensors, seeds in by_sensors.items():
             whole = [rows for rows in seeds.values() if len(rows) == len(line.recipes)]
             if not whole:

@@ -2,7 +2,8 @@
 
 After Abu Farha and Gall, "MS-TCN: Multi-Stage Temporal Convolutional Network for Action
 Segmentation" (CVPR 2019): a stage of residual layers whose dilation doubles, then stages that
-refine the class probabilities of the one before; every stage is taught.
+refine the class probabilities of the one before; every stage is taught. Their smoothing loss is
+left out, here as in SigFormer.
 
 Legend: B windows, T steps, D width, K labels.
 """
@@ -25,7 +26,6 @@ class TcnConfig:
     inputs: tuple[DenseInput, ...]
     devices: int
     levels: tuple[tuple[str, int], ...]
-    window: int = 50
     width: int = 64
     stages: int = 3
     layers: int = 6

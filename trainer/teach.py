@@ -8,10 +8,11 @@ killed and started again ends, on the CPU, with the weights of one that was not.
 import hashlib
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ from torch.utils.tensorboard import SummaryWriter
 
 from edge.bundle import Manifest
 from trainer.augment import augment, some_modalities
+from trainer.calibration import Bend
 from trainer.fit import class_weights
 from trainer.loader import Batch, Crops, ahead, pinned
 from trainer.prepared import Parts, scaled
 from trainer.processes import Processes
 from trainer.teacher_loss import teacher_loss
-from trainer.teacher_recipes import TeacherRecipe, build
+from trainer.teacher_recipes import TeacherRecipe, build, difference, settings
 from trainer.whole_recordings import validation_f1
 
 CHECKPOINT, WEIGHTS, DRAFT, HISTORY = (
@@ -51,6 +53,8 @@ class Taught:
     best_update: int
     validation_f1: float
     """Per-second macro-F1 of the first level's arg-max on the validation recordings."""
+    bends: Mapping[str, Bend] = field(default_factory=dict)
+    """By level, what of its probabilities names labels best on validation, see ``calibration``."""
 
 
 @dataclass
@@ -102,7 +106,8 @@ class Run:
         self.taught = torch.compile(shared) if compiled else shared
         self.mean = {n: x.detach().clone() for n, x in self.model.state_dict().items()}
         self.best = {n: x.detach().clone() for n, x in self.mean.items()}
-        self.optimizer = torch.optim.AdamW(
+        kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+        self.optimizer = kind(
             self.model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
         self.progress = Progress()
@@ -115,8 +120,12 @@ class Run:
 
     def batch(self, number: int) -> Batch:
         """Return this process's share of batch ``number``, augmented."""
+        return self.augmented(number, self.crops.batch(number))  # of all, so all augment alike
+
+    def augmented(self, number: int, batch: Batch) -> Batch:
+        """Return this process's share of a batch of crops, augmented as its number says."""
         recipe, p = self.recipe, self.processes
-        inputs, targets = self.crops.batch(number)  # of all processes, so that all augment alike
+        inputs, targets = batch
         rng = torch.Generator().manual_seed(_mixed(self.seed, number, 0))
         inputs = augment(inputs, self.manifest, recipe.source, rng)
         inputs = some_modalities(inputs, recipe.modality_dropout, rng)
@@ -192,7 +201,7 @@ class Run:
     def described(self) -> dict[str, Any]:
         """Return what decides this run's course, as JSON values."""
         data = hashlib.sha256(msgspec.json.encode(self.manifest))  # means tell the recordings
-        return {**plain(self.recipe), "seed": self.seed, "data": data.hexdigest()[:16]}
+        return {**settings(self.recipe), "seed": self.seed, "data": data.hexdigest()[:16]}
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint; a kill leaves the old one or the new one."""
@@ -211,29 +220,30 @@ class Run:
         """Take up where a run of this recipe and seed stopped; return whether there was one.
 
         Raises:
-            TeachError: the folder's checkpoint is of another run.
+            TeachError: the folder's checkpoint is of another run, or can not be read.
         """
         path = folder / CHECKPOINT
         if not path.is_file():
             return False
-        saved = torch.load(path, map_location=self.processes.device, weights_only=True)
-        found, expected = saved["run"], self.described()
-        if other := [name for name in expected if found.get(name) != expected[name]]:
-            name = other[0]
+        try:
+            saved = torch.load(path, map_location=self.processes.device, weights_only=True)
+            found = saved["run"]
+        except (OSError, EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
             raise TeachError(
-                f"{path}: is of another run: found {name} {found.get(name)}, expected"
-                f" {expected[name]}; give another folder"
+                f"{path}: {str(error).partition(chr(10))[0]}, expected a checkpoint that `fit`"
+                " wrote; give another folder, or remove it to begin anew"
+            ) from error
+        if other := difference(found, self.described()):
+            name, had, expected = other
+            raise TeachError(
+                f"{path}: is of another run: found {name} {had}, expected {expected};"
+                " give another folder"
             )
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.mean, self.best = saved["mean"], saved["best"]
         self.progress = Progress(**saved["progress"])
         return True
-
-
-def plain(recipe: TeacherRecipe) -> dict[str, Any]:
-    """Return a recipe as JSON values."""
-    return msgspec.json.decode(msgspec.json.encode(asdict(recipe), enc_hook=str))
 
 
 def _mixed(*numbers: int) -> int:
@@ -258,10 +268,10 @@ def teach(
     """Return a taught teacher, its best moment chosen on the validation recordings.
 
     With a folder, the run is written there as it goes (checkpoint, TensorBoard events) and taken up
-    from there.
+    from there. The model comes back on the processes' device.
 
     Raises:
-        TeachError: the folder holds another run.
+        TeachError: the folder holds another run, or not all processes find the same one.
     """
     run = Run(recipe, data, seed, processes, compiled=compiled)
     lead = processes.rank == 0
@@ -269,6 +279,12 @@ def teach(
         folder.mkdir(parents=True, exist_ok=True)
         if run.resume(folder):
             say(f"goes on from update {run.progress.update}")
+        at = torch.tensor(run.progress.update, device=processes.device)
+        if processes.total(at) != processes.world * run.progress.update:
+            raise TeachError(
+                f"{folder}: this process found update {run.progress.update}, others another;"
+                " expected one folder that all machines share"
+            )
     board = SummaryWriter(str(folder)) if folder is not None and lead else None
     start_s, first, losses = time.monotonic(), run.progress.update, []
     batches = run.batches()
@@ -295,7 +311,7 @@ def teach(
         board.close()
     run.model.load_state_dict(run.best)
     p = run.progress
-    return Taught(run.model.cpu().eval(), data.manifest, p.best_update, p.best_f1)
+    return Taught(run.model.eval(), data.manifest, p.best_update, p.best_f1)
 
 
 def save(taught: Taught, recipe: TeacherRecipe, seed: int, folder: Path) -> None:
@@ -304,10 +320,11 @@ def save(taught: Taught, recipe: TeacherRecipe, seed: int, folder: Path) -> None
     save_file(taught.model.state_dict(), folder / WEIGHTS)
     (folder / DRAFT).write_bytes(msgspec.json.format(msgspec.json.encode(taught.manifest)))
     history = {
-        "recipe": plain(recipe),
+        "recipe": settings(recipe),
         "seed": seed,
         "best_update": taught.best_update,
         "validation_f1": round(taught.validation_f1, 5),
+        "bends": taught.bends,
         "parameters": sum(w.numel() for w in taught.model.parameters()),
     }
     (folder / HISTORY).write_bytes(msgspec.json.format(msgspec.json.encode(history)))
@@ -323,12 +340,13 @@ def load(folder: Path) -> tuple[Taught, TeacherRecipe]:
         manifest = msgspec.json.decode((folder / DRAFT).read_bytes(), type=Manifest)
         history: Mapping[str, Any] = msgspec.json.decode((folder / HISTORY).read_bytes())
         recipe = msgspec.convert(history["recipe"], TeacherRecipe)
-    except (OSError, msgspec.MsgspecError) as error:
+        bends = msgspec.convert(history["bends"], dict[str, Bend])
+    except (OSError, KeyError, msgspec.MsgspecError) as error:
         raise TeachError(f"{folder}: {error}, expected a folder that `fit` wrote") from error
     model = build(recipe, manifest)
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, RuntimeError, SafetensorError) as error:
         raise TeachError(f"{folder / WEIGHTS}: {error}, expected the recipe's weights") from error
-    taught = Taught(model.eval(), manifest, history["best_update"], history["validation_f1"])
-    return taught, recipe
+    best = history["best_update"], history["validation_f1"]
+    return Taught(model.eval(), manifest, *best, bends), recipe

@@ -1,19 +1,19 @@
-"""Teachers by name: which data, which model at which size, how it is taught.
+"""What makes a teacher: which data, which model at which size, how it is taught.
 
-``solosense-trainer fit sigformer-sphere-imu-camera-iot-pairs12`` looks up one of these. A teacher
-sees the future of its window, so it speaks of each step itself (``delay_steps`` 0); boards run
-students.
+A teacher sees the future of its window, so it speaks of each step itself (``delay_steps`` 0);
+boards run students.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
+import msgspec
 from torch import nn
 
 from edge.bundle import Manifest
-from trainer.recipes import Recipe, Split, UnknownRecipe, openpack_u0209, recipe, sphere
+from trainer.recipes import Recipe
 from trainer.sigformer import DenseInput, SigFormer, SigFormerConfig
 from trainer.tcn import Tcn, TcnConfig
 from trainer.teacher_loss import LossWeights
@@ -45,6 +45,7 @@ in place of attention within a stream (the attention of the fusion and of the br
 """
 MOTION = ("imu", "e4")
 INPUT_WIDTHS = {"paper": 300, "base": 128, "small": 64}
+_CONFIGS: Mapping[str, Any] = MappingProxyType({"sigformer": SigFormerConfig, "tcn": TcnConfig})
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class TeacherRecipe:
     accumulate: int = 1
     """Batches whose gradients are averaged before an update."""
     learning_rate: float = 2e-3
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    """How weights decay: apart from the gradient, or as part of it."""
     weight_decay: float = 1e-2
     warm_up: float = 0.1
     """Share of the updates in which the learning rate rises."""
@@ -82,156 +85,61 @@ class TeacherRecipe:
     """Share of windows of which only a random part of the modalities is shown."""
     shown: tuple[tuple[str, ...], ...] = ()
     """Sets of modalities it is judged on; none is all of its own."""
+    input_widths: Mapping[str, int] = field(default_factory=dict)
+    """Of the encoders of inputs that differ from the size's."""
 
 
 def build(recipe: TeacherRecipe, manifest: Manifest) -> nn.Module:
     """Return the untrained model that reads what a manifest says."""
-    width = INPUT_WIDTHS[recipe.size]
     inputs = tuple(
         DenseInput(
             one.name, "motion" if one.name in MOTION else "spatial",
-            one.rate_hz * manifest.step_us // 1_000_000, len(one.channels), width,
+            one.rate_hz * manifest.step_us // 1_000_000, len(one.channels),
+            recipe.input_widths.get(one.name, INPUT_WIDTHS[recipe.size]),
         )
         for one in manifest.inputs
     )  # fmt: skip
-    said = {
+    said: dict[str, Any] = {
         "inputs": inputs,
         "devices": len(manifest.devices),
         "levels": tuple((level.name, len(level.labels)) for level in manifest.levels),
-        "window": recipe.window,
     }
     if recipe.model == "tcn":
-        return Tcn(TcnConfig(**{**said, **recipe.options}))
-    return SigFormer(SigFormerConfig(**{**said, **SIZES[recipe.size], **recipe.options}))
+        return Tcn(TcnConfig(**said, **recipe.options))
+    options = {**SIZES[recipe.size], **recipe.options}
+    return SigFormer(SigFormerConfig(**said, window=recipe.window, **options))
 
 
-FOLDS = {
-    "pairs12": ((3, 4, 5, 6), (7, 8), (1, 2)),
-    "pairs34": ((1, 2, 5, 6), (7, 8), (3, 4)),
-    "pairs56": ((1, 2, 3, 4), (7, 8), (5, 6)),
-    "pairs78": ((1, 2, 3, 4), (5, 6), (7, 8)),
-}
-"""SPHERE's "pairs": train, validation (the last two of the six training recordings), test."""
-SENSORS = (
-    "imu", "camera", "iot", "imu-iot", "camera-iot", "imu-camera", "imu-camera-iot",
-    "imu-camera-iot-radio",
-)  # fmt: skip
-VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "whole": {},
-        "no-inner-losses": {},
-        "no-bottleneck": {"bottleneck": False},
-        "mask-off": {"reading": "off"},
-        "mask-A": {"reading": "A"},
-        "mask-C": {"reading": "C"},
-        "mask-per-device": {"per_device": True},
-        "mask-shuffled": {"reading": "shuffled"},
-        "no-interaction": {"interaction": "off"},
-        "published-layers": {"layers": "transformer"},
-        "published-filter": {"boundary_threshold": 0.85},
-        "no-refinement": {"refine": "off"},
-        "released-refinement": {"refine": "classes", "refine_strength": 0.1},
-        "released": {
-            "released": True, "interaction": "released", "refine": "classes",
-            "refine_strength": 0.1, "layers": "transformer", "near": False, "skip": False,
-            "residual_start": 1.0, "position_std": 1.0, "embed": "linear",
-        },
-    }
-)  # fmt: skip
-"""What the ablation leaves out or does otherwise; ``whole`` is reading B with everything."""
-ABLATED = (
-    "sphere-imu-camera-iot-pairs12", "sphere-imu-camera-iot-pairs34", "openpack-u0209-imu-scanner",
-)  # fmt: skip
+def settings(recipe: TeacherRecipe) -> dict[str, Any]:
+    """Return all that makes a teacher as JSON values, every option of its model spelt out.
 
-
-REVERSED = 0.5
-"""SPHERE's wrist unit was worn either way: its mean is (+.4, -.4) g in recordings 1, 3 and 4, and
-(-.3, +.5) g in 2 and 5 to 8, half a turn about z."""
-
-
-def _sphere_source(sensors: str, fold: str) -> Recipe:
-    parts = FOLDS[fold]
-    split = Split(*(tuple(f"{n:05d}" for n in part) for part in parts))
-    source = sphere(sensors)
-    name = f"sphere-{sensors}-{fold}"
-    return replace(source, name=name, split=split, delay_steps=0, reversed_share=REVERSED)
-
-
-TCN_OPTIONS = {"width": 88}  # as many weights as `small`, within a quarter
-MODELS = ("sigformer", "tcn", "trees", "majority")
-
-
-def sphere_teacher(model: str, sensors: str, fold: str) -> TeacherRecipe:
-    """Return a teacher of one fold of "pairs"."""
-    found = TeacherRecipe(
-        name=f"{model}-sphere-{sensors}-{fold}", source=_sphere_source(sensors, fold), model=model
-    )
-    return replace(found, options=TCN_OPTIONS) if model == "tcn" else found
-
-
-def any_sensor(fold: str) -> TeacherRecipe:
-    """Return the teacher of a fold that is to serve every set of sensors, and is judged on each."""
-    whole = sphere_teacher("sigformer", "imu-camera-iot", fold)
-    sets = tuple(tuple(s.split("-")) for s in SENSORS if "radio" not in s)
-    return replace(whole, name=f"sigformer-sphere-any-{fold}", modality_dropout=0.5, shown=sets)
-
-
-OPENPACK_SENSORS = ("imu", "imu-scanner", "imu-scanner-printer")
-
-
-def openpack_teacher(model: str, sensors: str) -> TeacherRecipe:
-    """Return a teacher of OpenPack's single-session protocol; the printer's log is a leak."""
-    names = sensors.split("-")
-    source = openpack_u0209("imu-iot" if len(names) > 1 else "imu")
-    devices = tuple(one for one in source.devices if one.placement in names)
-    name = f"openpack-u0209-{sensors}"
-    return TeacherRecipe(
-        name=f"{model}-{name}",
-        source=replace(source, name=name, devices=devices, delay_steps=0),
-        model=model,
-        updates=200,
-        check_every=20,
-        options={} if model != "sigformer" else {"widen_steps": 3},
-    )
-
-
-def varied(recipe: TeacherRecipe, variant: str) -> TeacherRecipe:
-    """Return a recipe with one of the ``VARIANTS``."""
-    if variant == "whole":
-        return recipe
-    options = {**recipe.options, **VARIANTS[variant]}
-    loss = recipe.loss
-    if variant == "released":
-        loss = replace(loss, inner_of_mean=True)
-    if variant == "no-inner-losses":
-        loss = replace(loss, inner=0.0, inner_boundary=0.0)
-    return replace(recipe, name=f"{recipe.name}-{variant}", options=options, loss=loss)
-
-
-def teachers() -> dict[str, TeacherRecipe]:
-    """Return all teachers by name."""
-    found = [sphere_teacher(m, s, f) for m in MODELS for s in SENSORS for f in FOLDS]
-    found += [any_sensor(fold) for fold in FOLDS]
-    found += [openpack_teacher(m, s) for m in MODELS for s in OPENPACK_SENSORS]
-    varying = [r for r in found if r.name.endswith(ABLATED) and r.model == "sigformer"]
-    found += [varied(r, variant) for r in varying for variant in VARIANTS if variant != "whole"]
-    return {recipe.name: recipe for recipe in found}
-
-
-def teacher(name: str) -> TeacherRecipe:
-    """Return the teacher of that name: one of ``teachers``, or a model on any recipe's data.
-
-    ``sigformer-own-imu-iot`` is a SigFormer on what ``own-imu-iot`` reads.
-
-    Raises:
-        UnknownRecipe: there is no such data.
+    What is saved of a run is this, so that it stays what it was when a size's options change.
     """
-    known = teachers().get(name)
-    if known is not None:
-        return known
-    model, _, data = name.partition("-")
-    if model not in ("sigformer", "tcn"):
-        raise UnknownRecipe(f"teacher {name!r} is unknown, expected sigformer-… or tcn-…")
-    source = replace(recipe(data), delay_steps=0)
-    options = TCN_OPTIONS if model == "tcn" else {}
-    return TeacherRecipe(name=name, source=source, model=model, options=options)
+    options: dict[str, Any] = dict(recipe.options)
+    if recipe.model in _CONFIGS:
+        config = fields(_CONFIGS[recipe.model])
+        own = {one.name: one.default for one in config if one.default is not MISSING}
+        own.pop("window", None)
+        size = SIZES[recipe.size] if recipe.model == "sigformer" else {}
+        options = {**own, **size, **options}
+    said = asdict(replace(recipe, options=options))
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(said))
+    return plain
+
+
+def difference(
+    found: Mapping[str, Any], expected: Mapping[str, Any]
+) -> tuple[str, Any, Any] | None:
+    """Return the first setting that is not as expected: name, found, expected.
+
+    >>> difference({"options": {"width": 8}}, {"options": {"width": 9}})
+    ('options.width', 8, 9)
+    """
+    for name, value in expected.items():
+        had = found.get(name)
+        if isinstance(value, Mapping) and isinstance(had, Mapping):
+            if inner := difference(had, value):
+                return f"{name}.{inner[0]}", *inner[1:]
+        elif had != value:
+            return name, had, value
+    return None

@@ -13,17 +13,18 @@ from typing import Any
 import numpy as np
 
 from edge.bundle import Arrays, Level, Manifest
-from sensor_adapters.recording import Recording
+from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.samples import Floats
 from trainer import baselines, datasets, prepared, teach
-from trainer.calibration import adjusted, calibrated, prior
+from trainer.calibration import Bend, adjusted, calibrated, prior
 from trainer.datasets import Examples
 from trainer.fit import Data, macro_f1_of
 from trainer.metrics import evaluate_recordings
 from trainer.probability_scores import calibration, weighted_brier
 from trainer.processes import Processes
+from trainer.recipes import Recipe
 from trainer.stretches import Stretch
-from trainer.teacher_recipes import TeacherRecipe
+from trainer.teacher_recipes import TeacherRecipe, settings
 from trainer.truth import best_label
 from trainer.whole_recordings import probabilities
 
@@ -56,16 +57,18 @@ def run(
         result["best_update"] = taught.best_update
 
         def predict(tensors: Arrays) -> Floats:
-            return probabilities(taught.model, tensors, recipe)[level.name]
+            found = probabilities(taught.model, tensors, recipe, device=processes.device)
+            return found[level.name]
 
     result["prepare_s"] = round(prepare_s, 1)
     result["fit_s"] = round(time.monotonic() - start_s - prepare_s, 1)
-    weights = class_weights(folder, level)
+    weights = brier_weights(recipe.source, folder, level)
     test = datasets.load(recipe.source, folder, recipe.source.split.test)
     examples = [datasets.examples(one, data.manifest) for one in test]
     for shown in recipe.shown or (recipe.source.modality,):
         row = judged(data, level, _showing(predict, shown, recipe), test, examples, weights)
         result.setdefault("rows", []).append({"sensors": "+".join(shown), **row})
+    result["settings"] = settings(recipe)
     return result
 
 
@@ -94,41 +97,59 @@ def judged(
     shares = prior([one.target[level.name] for one in data.train])
     known = [predict(one.tensors) for one in data.validation]
     truth = [one.target[level.name] for one in data.validation]
-    label = adjusted(
-        lambda bend: macro_f1_of(data.validation, [bend.of(p, shares) for p in known], level)
-    )
+    label = label_bend(data.validation, known, level, shares)
     share = calibrated(
-        lambda bend: weighted_brier(
-            bend.of(np.concatenate(known), shares), np.concatenate(truth), weights
-        )
+        shares,
+        lambda bend: weighted_brier(bend.of(np.concatenate(known)), np.concatenate(truth), weights),
     )
     found = [predict(one.tensors) for one in examples]
-    best = [label.of(p, shares).argmax(1) for p in found]
+    best = [label.of(p).argmax(1) for p in found]
     said = [
         (_stretches(one, labels, level, data), recording)
         for one, labels, recording in zip(examples, best, test, strict=True)
     ]
     scores = evaluate_recordings(said, level.name).as_dict()
-    p = np.concatenate([share.of(q, shares) for q in found])
+    p = np.concatenate([share.of(q) for q in found])
     y = np.concatenate([one.target[level.name] for one in examples])
     figures = {
         **{name: scores[name] for name in FIGURES[:7]},
         "brier": weighted_brier(p, y, weights),
         "calibration": calibration(p, y).error,
-        "validation_macro_f1": macro_f1_of(
-            data.validation, [label.of(q, shares) for q in known], level
-        ),
+        "validation_macro_f1": macro_f1_of(data.validation, [label.of(q) for q in known], level),
     }
     return {name: round(float(value), 4) for name, value in figures.items()}
 
 
-def class_weights(folder: Path | None, level: Level) -> Floats:
-    """Return (K,) what the SPHERE challenge's Brier score weighs labels by; 1 elsewhere."""
-    if folder is None or not (folder.parent / CLASS_WEIGHTS).is_file():
-        return np.ones(len(level.labels), np.float32)
-    names, values = (
-        json.loads((folder.parent / name).read_text()) for name in (CLASSES, CLASS_WEIGHTS)
+def label_bend(
+    validation: list[Examples], known: list[Floats], level: Level, shares: tuple[float, ...]
+) -> Bend:
+    """Return the bend whose arg-max names the labels of validation recordings best.
+
+    Args:
+        validation: the recordings, T steps each.
+        known: (T, K) for each, what a model says of it.
+        level: of the labels.
+        shares: (K,) of the labels in training.
+    """
+    return adjusted(
+        shares, lambda bend: macro_f1_of(validation, [bend.of(p) for p in known], level)
     )
+
+
+def brier_weights(source: Recipe, folder: Path | None, level: Level) -> Floats:
+    """Return (K,) what the SPHERE challenge's Brier score weighs labels by; 1 for other data.
+
+    Raises:
+        RecordingError: the challenge's two files do not lie beside the recordings' folder.
+    """
+    if source.data != "sphere" or folder is None:
+        return np.ones(len(level.labels), np.float32)
+    try:
+        names, values = (
+            json.loads((folder.parent / name).read_text()) for name in (CLASSES, CLASS_WEIGHTS)
+        )
+    except OSError as error:
+        raise RecordingError(f"{error}, expected the challenge's file, for its score") from error
     said = dict(zip(names, values, strict=True))
     return np.array([said[name] for name in level.labels], np.float32)
 
@@ -183,4 +204,5 @@ def _trees(data: Data, level: Level, seed: int, *, reverse: bool) -> Predict:
 
 def _majority(data: Data, level: Level) -> Predict:
     shares = prior([one.target[level.name] for one in data.train])
-    return lambda tensors: np.repeat(shares[None], len(next(iter(tensors.values()))), 0)
+    row = np.array([shares], np.float32)
+    return lambda tensors: np.repeat(row, len(next(iter(tensors.values()))), 0)

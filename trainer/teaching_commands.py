@@ -26,10 +26,12 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from trainer.teacher_recipes import TeacherRecipe
 
 MODELS = ("sigformer-", "tcn-")
+PARTS = ("train", "validation", "test")
 Compiled = Annotated[bool, typer.Option("--compile", help="A teacher, with torch.compile.")]
 TableName = Annotated[
     str, typer.Argument(metavar="TABLE", help="{sphere,openpack}-{sensors,parts}.")
 ]
+Results = Annotated[Path, typer.Option(help="One JSON file a run.")]
 Size = Annotated[str, typer.Option(help="Of a SigFormer: small, base or paper.")]
 
 
@@ -37,8 +39,9 @@ def teacher_named(name: str, size: str = "") -> "TeacherRecipe | None":
     """Return the teacher of that name; None where it is another recipe's."""
     if not name.startswith(MODELS):
         return None
+    from trainer.named_teachers import teacher
     from trainer.recipes import UnknownRecipe
-    from trainer.teacher_recipes import SIZES, teacher
+    from trainer.teacher_recipes import SIZES
 
     if size and size not in SIZES:
         fail(f"--size is {size!r}, expected one of {', '.join(SIZES)}", 2)
@@ -55,6 +58,8 @@ def fit(
 ) -> None:  # fmt: skip
     """Teach a teacher, with all processes that torchrun started; tell what came of it."""
     from trainer import teach
+    from trainer.fit import Data
+    from trainer.judged_teacher import with_bends
     from trainer.prepared import prepare
     from trainer.processes import joined
 
@@ -71,6 +76,7 @@ def fit(
             fail(str(error), 2)
         if not lead:
             return
+        taught = with_bends(taught, Data(*parts.scaled()), recipe, processes.device)
         teach.save(taught, recipe, seed, to)
     count = sum(w.numel() for w in taught.model.parameters())
     out.print(
@@ -89,9 +95,7 @@ def ablate(
     seeds: Annotated[str, typer.Option(help="First and last, as 0-2.")] = "0-2",
     only: Annotated[str, typer.Option(help="Lines whose name begins so.")] = "",
     jobs: Annotated[int, typer.Option(help="Runs at a time, a core each; 0: all cores.")] = 0,
-    results: Annotated[Path, typer.Option(help="One JSON file a run.")] = Path(
-        "trainer/results/teachers"
-    ),
+    results: Results = Path("trainer/results/teachers"),
     as_json: Json = False,
 ) -> None:
     """Run a table of teachers over seeds and print mean and spread; runs done are kept.
@@ -107,11 +111,18 @@ def ablate(
     if data is not None:
         sources = {r.source.name: r.source for r, _ in tables.todo(lines, wanted, results)}
         for source in sources.values():
-            ready(source, data, ("train", "validation", "test"), False)
+            ready(source, data, PARTS, False)
         jobs = jobs or (1 if tables.device().type == "cuda" else os.cpu_count() or 1)
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that it starts
-        tables.fill(lines, wanted, data, results, jobs, say)
+        try:
+            tables.fill(lines, wanted, data, results, jobs, say)
+        except RecordingError as error:
+            fail(str(error), 2)
     rows = list(tables.summary(lines, results))
+    if stale := tables.stale(lines, results):
+        say(f"note: {len(stale)} results are of settings that have changed since, left out:")
+        for path in stale:
+            say(f"note: {path}")
     if not rows:
         fail(f"{results}: found no results of {table}, expected --data to make some", 2)
     show(rows, list(rows[0]), as_json)

@@ -12,7 +12,7 @@ from edge.bundle import Input, Manifest  # noqa: E402
 from sensor_adapters.recording import Recording  # noqa: E402
 from trainer import prepared  # noqa: E402
 from trainer.datasets import Examples  # noqa: E402
-from trainer.loader import Crops, ahead  # noqa: E402
+from trainer.loader import Crops, ahead, pinned  # noqa: E402
 
 pytestmark = pytest.mark.torch
 STEPS, BATCH = 12, 6
@@ -81,18 +81,6 @@ def test_batches_and_seeds_differ(crops):
     assert len({tuple(rows) for rows in drawn}) == 10
 
 
-@pytest.mark.parametrize("world", [2, 3, 6])
-def test_the_rows_of_all_processes_together_are_the_batch(crops, world):
-    whole = crops().batch(4)
-    shares = [crops(rank=rank, world=world).batch(4) for rank in range(world)]
-    for side, expected in enumerate(whole):
-        for name, array in expected.items():
-            together = torch.empty_like(array)
-            for rank, share in enumerate(shares):
-                together[rank::world] = share[side][name]
-            assert torch.equal(together, array)
-
-
 def test_a_row_is_a_stretch_of_a_recording_brought_to_scale(crops, manifest):
     known = [prepared.scaled(one, manifest) for one in PARTS]
     for number in range(20):
@@ -123,18 +111,11 @@ def test_scale_does_not_reach_the_recording(crops):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_a_stream_gives_the_batches_in_order_from_wherever_it_begins(crops, workers):
-    streamed = list(crops().stream(5, 25, workers=workers, depth=4))
-    assert len(streamed) == 20
-    for number, batch in enumerate(streamed, start=5):
+def test_batches_made_ahead_come_in_order_from_wherever_they_begin(crops, workers):
+    found = list(ahead(crops().batch, 5, 25, workers=workers, depth=4))
+    assert len(found) == 20
+    for number, batch in enumerate(found, start=5):
         assert_same(batch, crops().batch(number))
-
-
-def test_what_is_done_to_a_batch_knows_its_number(crops):
-    def turned(number, batch):
-        return {"number": torch.tensor(number), **batch[0]}, batch[1]
-
-    assert [int(i["number"]) for i, _ in crops().stream(2, 6, turned)] == [2, 3, 4, 5]
 
 
 def test_no_more_is_made_than_was_asked_to_be_ahead():
@@ -170,19 +151,7 @@ def test_an_error_comes_where_its_batch_would_have():
 
 
 def test_nothing_asked_for_is_nothing_given(crops):
-    assert list(crops().stream(4, 4)) == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"world": 4}, "found process 0 of 4 for 6 rows"),
-        ({"rank": 2, "world": 2}, "found process 2 of 2"),
-    ],
-)
-def test_rows_that_can_not_be_shared_are_refused(crops, changes, says):
-    with pytest.raises(ValueError, match=says):
-        crops(**changes)
+    assert list(ahead(crops().batch, 4, 4)) == []
 
 
 def test_no_recordings_are_refused(manifest):
@@ -194,5 +163,5 @@ def test_no_recordings_are_refused(manifest):
 def test_a_gpu_gets_pinned_memory(crops):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    for inputs, targets in crops().stream(0, 3):
-        assert all(x.is_pinned() for x in (*inputs.values(), *targets.values()))
+    inputs, targets = pinned(crops().batch(0))
+    assert all(x.is_pinned() for x in (*inputs.values(), *targets.values()))

@@ -19,16 +19,15 @@ from tests.made_up_teachers import (  # noqa: E402
     windows,
 )
 from trainer.bench import random_parts  # noqa: E402
-from trainer.sigformer import DenseInput, SigFormer, SigFormerConfig  # noqa: E402
-from trainer.teacher_loss import LossWeights, teacher_loss  # noqa: E402
-from trainer.teacher_recipes import (  # noqa: E402
+from trainer.named_teachers import (  # noqa: E402
     SENSORS,
-    SIZES,
     VARIANTS,
-    build,
     sphere_teacher,
     varied,
 )
+from trainer.sigformer import DenseInput, SigFormer, SigFormerConfig  # noqa: E402
+from trainer.teacher_loss import LossWeights, teacher_loss  # noqa: E402
+from trainer.teacher_recipes import SIZES, build  # noqa: E402
 
 pytestmark = pytest.mark.torch
 PUBLISHED = SigFormerConfig(

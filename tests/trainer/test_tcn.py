@@ -9,10 +9,11 @@ torch = pytest.importorskip("torch", reason="needs the trainer's dependencies")
 from tests.made_up_teachers import CAMERA, IMU, targets, windows  # noqa: E402
 from trainer.bench import random_parts  # noqa: E402
 from trainer.dilated import DilatedEncoder  # noqa: E402
+from trainer.named_teachers import SENSORS, sphere_teacher  # noqa: E402
 from trainer.sigformer import DenseInput  # noqa: E402
 from trainer.tcn import Tcn, TcnConfig  # noqa: E402
 from trainer.teacher_loss import LossWeights, teacher_loss  # noqa: E402
-from trainer.teacher_recipes import SENSORS, build, sphere_teacher  # noqa: E402
+from trainer.teacher_recipes import build  # noqa: E402
 
 pytestmark = pytest.mark.torch
 CONFIG = TcnConfig((IMU, CAMERA), 3, (("operation", 4), ("action", 7)), width=16, layers=3)

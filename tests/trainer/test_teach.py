@@ -11,10 +11,12 @@ from torch import nn  # noqa: E402
 
 from tests.made_up_teachers import MANIFEST, NO_DROPOUT, PARTS, RECIPE, recording  # noqa: E402
 from trainer import teach  # noqa: E402
+from trainer.fit import Data  # noqa: E402
+from trainer.judged_teacher import with_bends  # noqa: E402
 from trainer.prepared import scaled  # noqa: E402
 from trainer.processes import Processes, joined  # noqa: E402
 from trainer.sigformer import TeacherAnswers  # noqa: E402
-from trainer.teacher_recipes import build  # noqa: E402
+from trainer.teacher_recipes import SIZES, build, settings  # noqa: E402
 from trainer.whole_recordings import probabilities  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -28,6 +30,10 @@ def run(recipe=SHORT, seed=5, processes=ALONE):
 
 def weights(model):
     return torch.cat([x.detach().flatten() for x in model.state_dict().values()])
+
+
+def count(model):
+    return sum(x.numel() for x in model.parameters())
 
 
 def assert_same(batch, other):
@@ -198,6 +204,7 @@ def test_an_empty_folder_is_where_a_run_begins(tmp_path):
     [
         ({"name": "another"}, 5, "found name made-up-teacher, expected another"),
         ({"batch": 5}, 5, "found batch 4, expected 5"),
+        ({"options": {**SHORT.options, "dropout": 0.7}}, 5, "found options.dropout .*expected 0.7"),
         ({}, 6, "found seed 5, expected 6"),
     ],
 )
@@ -209,12 +216,34 @@ def test_the_checkpoint_of_another_run_is_refused_by_name(tmp_path, changes, see
 
 def test_a_taught_teacher_is_read_back_as_it_was(tmp_path):
     taught = teach.teach(SHORT, PARTS, 5, ALONE, tmp_path)
+    taught = with_bends(taught, Data(*PARTS.scaled()), SHORT, ALONE.device)
     teach.save(taught, SHORT, 5, tmp_path)
     again, recipe = teach.load(tmp_path)
     assert torch.equal(weights(again.model), weights(taught.model))
     assert (again.best_update, again.manifest) == (taught.best_update, MANIFEST)
-    assert teach.plain(recipe) == teach.plain(SHORT)
+    assert again.bends == taught.bends
+    assert set(again.bends) == {level.name for level in MANIFEST.levels}
+    assert settings(recipe) == settings(SHORT)
     assert list(tmp_path.glob("events.*")), "what TensorBoard shows"
+
+
+def test_a_saved_teacher_stays_what_it_was_when_its_size_means_something_else(
+    tmp_path, monkeypatch
+):
+    taught = teach.teach(SHORT, PARTS, 5, ALONE)
+    teach.save(taught, SHORT, 5, tmp_path)
+    other = {**SIZES, SHORT.size: {**SIZES[SHORT.size], "skip": False, "boundary_width": 5}}
+    monkeypatch.setattr("trainer.teacher_recipes.SIZES", other)
+    assert count(build(SHORT, MANIFEST)) != count(taught.model)
+    assert torch.equal(weights(teach.load(tmp_path)[0].model), weights(taught.model))
+
+
+def test_a_checkpoint_cut_short_is_told_not_trained_over(tmp_path):
+    run().save(tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(teach.TeachError, match="expected a checkpoint that `fit` wrote"):
+        run().resume(tmp_path)
 
 
 def test_a_folder_without_a_teacher_is_refused(tmp_path):

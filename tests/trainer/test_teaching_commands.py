@@ -34,6 +34,33 @@ def test_a_teacher_is_taught_taken_up_and_judged(data, tmp_path):
     assert scores["bundle"] == NAME
     assert scores["seconds"] == 319
     assert len(list((tmp_path / "p").iterdir())) == 2
+    told = trainer("evaluate", run, boxes, "--engine", "onnx", code=2).stderr
+    assert "expected --engine with a bundle only" in " ".join(told.split())
+
+
+def test_all_levels_of_a_teacher_are_judged_by_what_names_them_best_on_validation(data, tmp_path):
+    openpack, run = data / "openpack/v1.0.0", tmp_path / "run"
+    name = "tcn-openpack-u0209-imu-actions"
+    trainer("fit", name, "--data", openpack, "--out", run, "--updates", 40)
+    boxes = openpack / "U0209/S0500:boxes=16-20"
+
+    def scores():
+        rows = json.loads(trainer("evaluate", run, boxes, "--json", "-").stdout)
+        return {row["level"]: row["macro_f1"] for row in rows}
+
+    chosen = scores()
+    assert list(chosen) == ["operation", "action"]
+    history = json.loads((run / "history.json").read_text())
+    history["bends"]["operation"].update(power=1.0, prior=[1e-6] * 9 + [1.0])
+    (run / "history.json").write_text(json.dumps(history))
+    bent = scores()
+    assert bent["action"] == chosen["action"]
+    assert bent["operation"] < 0.05 < chosen["operation"]
+
+
+def test_a_teachers_recordings_are_listed_as_a_students_are(data):
+    told = trainer("inventory", NAME, "--data", data / "openpack/v1.0.0").stdout
+    assert "3 of 3 recordings can be used" in told
 
 
 def test_the_published_size_is_told_part_by_part_without_data():
@@ -58,6 +85,7 @@ def test_what_teaching_costs_is_measured_on_noise_where_there_is_no_data():
         (("fit", NAME, "--out", "x", "--size", "huge"), "expected one of paper, base, small"),
         (("ablate", "everything"), "expected one of sphere-sensors"),
         (("parts", "virtual-imu"), "expected a name that begins with sigformer-"),
+        (("fit", "tcn-sphere-imu", "--out", "x"), "expected a fold behind it: -pairs12"),
     ],
 )
 def test_what_is_not_known_is_told_with_what_is(args, told):

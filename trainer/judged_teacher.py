@@ -1,0 +1,72 @@
+"""What a taught teacher names best, and what it says of a recording."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sensor_adapters.recording import Recording
+from trainer import baselines, datasets, teach
+from trainer.calibration import prior
+from trainer.fit import Data
+from trainer.metrics import evaluate_stretches
+from trainer.stretches import Stretch
+from trainer.teach import Taught
+from trainer.teacher_recipes import TeacherRecipe
+from trainer.teacher_scores import label_bend
+from trainer.truth import ScoreError
+from trainer.whole_recordings import probabilities
+
+Drawing = tuple[str, Mapping[str, list[Stretch]], tuple[str, ...]]
+"""Level, segments by who says so, labels."""
+
+
+def is_teacher(folder: Path) -> bool:
+    """Return whether a folder is what ``fit`` wrote of a teacher."""
+    try:
+        history: Any = json.loads((folder / teach.HISTORY).read_text())
+    except (OSError, ValueError):
+        return False
+    return "source" in history["recipe"]
+
+
+def with_bends(taught: Taught, data: Data, recipe: TeacherRecipe, device: torch.device) -> Taught:
+    """Return the teacher with what names the labels of each level best on validation."""
+    known = [
+        probabilities(taught.model, one.tensors, recipe, device=device) for one in data.validation
+    ]
+    bends = {
+        level.name: label_bend(
+            data.validation, [p[level.name] for p in known], level,
+            prior([one.target[level.name] for one in data.train]),
+        )
+        for level in taught.manifest.levels
+    }  # fmt: skip
+    return replace(taught, bends=bends)
+
+
+def judged(folder: Path, recording: Recording) -> tuple[list[dict[str, Any]], list[Drawing]]:
+    """Return a teacher's scores on a recording, a row a level, and what is drawn of each.
+
+    Raises:
+        ScoreError: the recording has no truth of a level, or the folder holds no teacher.
+    """
+    try:
+        taught, recipe = teach.load(folder)
+    except teach.TeachError as error:
+        raise ScoreError(str(error)) from error
+    one = datasets.examples(recording, taught.manifest)
+    said = probabilities(taught.model, one.tensors, recipe)
+    rows: list[dict[str, Any]] = []
+    drawings: list[Drawing] = []
+    for level in taught.manifest.levels:
+        best = taught.bends[level.name].of(said[level.name]).argmax(1)
+        found = baselines.stretches_of(best, one.first, taught.manifest.step_us, level.labels)
+        scores = evaluate_stretches(found, recording, level.name).as_dict()
+        named = {"bundle": recipe.name, "recording": recording.name, "segments": len(found)}
+        rows.append({**named, **scores})
+        drawings.append((level.name, {recipe.name: found}, level.labels))
+    return rows, drawings
