@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from edge.bundle import Input, Level, Manifest
@@ -104,14 +105,35 @@ def _peak_bytes(gpu: bool) -> float:
 def _flops(run: teach.Run) -> int:
     """Return the products of one update: forward and backward, of the model alone."""
     inputs, _ = run.batch(0)
+    recurrent: list[int] = []
+    hooks = [
+        part.register_forward_hook(lambda lstm, x, _: recurrent.append(lstm_flops(lstm, x[0])))
+        for part in run.model.modules()
+        if isinstance(part, nn.LSTM)
+    ]
     with FlopCounterMode(display=False) as counter:
         answers = run.model({n: x.to(run.processes.device) for n, x in inputs.items()})
         sum(x.float().sum() for x in (*answers.logits.values(), answers.boundary)).backward()
-    return counter.get_total_flops() * run.recipe.accumulate
+    for hook in hooks:
+        hook.remove()
+    return (counter.get_total_flops() + 3 * sum(recurrent)) * run.recipe.accumulate
+
+
+def lstm_flops(lstm: nn.LSTM, x: Tensor) -> int:
+    """Return the forward products of an LSTM, which the counter does not see; x is (B, T, D).
+
+    >>> lstm_flops(nn.LSTM(3, 5), torch.zeros(2, 7, 3))  # 2 * B * T * 4 H * (D + H)
+    4480
+    """
+    ways, hidden, width, total = 1 + lstm.bidirectional, lstm.hidden_size, lstm.input_size, 0
+    for _ in range(lstm.num_layers):
+        total += 2 * x[..., 0].numel() * ways * 4 * hidden * (width + hidden)
+        width = ways * hidden
+    return total
 
 
 def _cut_each(recipe: TeacherRecipe, data: Path | None, run: teach.Run) -> Iterator[Batch]:
-    """Give the run's batches, each crop cut anew from its recording's readings."""
+    """Give the run's batches, each crop cut anew from its recording's readings, then augmented."""
     manifest = run.manifest
     recordings = datasets.load(recipe.source, data, recipe.source.split.train)
     timelines = [datasets.timeline_of(r, manifest.step_us, 0) for r in recordings]
@@ -129,9 +151,12 @@ def _cut_each(recipe: TeacherRecipe, data: Path | None, run: teach.Run) -> Itera
                     recordings[pick], level, first, recipe.window, manifest.step_us
                 )
                 targets.setdefault(level.name, []).append(target)
-        yield (
-            {name: torch.from_numpy(np.stack(rows)) for name, rows in inputs.items()},
-            {name: torch.from_numpy(np.stack(rows)) for name, rows in targets.items()},
+        yield run.augmented(
+            number,
+            (
+                {name: torch.from_numpy(np.stack(rows)) for name, rows in inputs.items()},
+                {name: torch.from_numpy(np.stack(rows)) for name, rows in targets.items()},
+            ),
         )
 
 
