@@ -50,6 +50,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "mask-A": {"reading": "A"},
         "mask-C": {"reading": "C"},
         "mask-per-device": {"per_device": True},
+        "mask-attention-alone": {"tell": False},
         "mask-shuffled": {"reading": "shuffled"},
         "no-interaction": {"interaction": "off"},
         "published-layers": {"layers": "transformer"},
