@@ -29,7 +29,8 @@ MODELS = ("sigformer-", "tcn-")
 PARTS = ("train", "validation", "test")
 Compiled = Annotated[bool, typer.Option("--compile", help="A teacher, with torch.compile.")]
 TableName = Annotated[
-    str, typer.Argument(metavar="TABLE", help="{sphere,openpack}-{sensors,parts}.")
+    str,
+    typer.Argument(metavar="TABLE", help="sphere- or openpack-: sensors, parts; sphere-left-out."),
 ]
 Results = Annotated[Path, typer.Option(help="One JSON file a run.")]
 Size = Annotated[str, typer.Option(help="Of a SigFormer: small, base or paper.")]
