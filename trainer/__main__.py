@@ -103,9 +103,11 @@ def fit(
     to: Annotated[Path, typer.Option("--out", help="Folder for weights and history.")],
     data: DataFolder = None,
     seed: Seed = 0,
-    updates: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    updates: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "",
     size: teaching_commands.Size = "",
+    patience: teaching_commands.Patience = None,
+    accumulate: teaching_commands.Accumulate = None,
     compiled: teaching_commands.Compiled = False,
     skip_missing: SkipMissing = False,
 ) -> None:
@@ -113,13 +115,17 @@ def fit(
 
     A teacher's run that was broken off is taken up; torchrun shares it between processes.
     """
-    if teacher := teaching_commands.teacher_named(recipe, size):
-        teaching_commands.fit(teacher, data, to, seed, updates, device, skip_missing, compiled)
-        return
-    if size or compiled:
-        fail(f"{recipe}: is a student's recipe, expected --size and --compile with a teacher's", 2)
     import dataclasses
 
+    if teacher := teaching_commands.teacher_named(recipe, size):
+        said = {"updates": updates, "patience": patience, "accumulate": accumulate}
+        given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+        teacher = dataclasses.replace(teacher, **given)
+        teaching_commands.fit(teacher, data, to, seed, device, skip_missing, compiled)
+        return
+    if size or compiled or patience is not None or accumulate is not None:
+        options = "--size, --patience, --accumulate and --compile"
+        fail(f"{recipe}: is a student's recipe, expected {options} with a teacher's", 2)
     import torch
 
     from trainer import fit as fitting

@@ -114,7 +114,8 @@ def result(recipe: TeacherRecipe, path: Path) -> dict[str, Any] | None:
         found: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    return None if difference(settings(recipe), found["settings"]) else found
+    made_of = found.get("settings")
+    return None if made_of is None or difference(settings(recipe), made_of) else found
 
 
 def stale(table: Sequence[Line], results: Path) -> list[Path]:

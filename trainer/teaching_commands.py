@@ -27,6 +27,13 @@ if TYPE_CHECKING:  # torch takes seconds to import
 
 MODELS = ("sigformer-", "tcn-")
 PARTS = ("train", "validation", "test")
+Patience = Annotated[
+    int | None,
+    typer.Option(min=0, help="A teacher's: looks without a better one before it stops; 0: never."),
+]
+Accumulate = Annotated[
+    int | None, typer.Option(min=1, help="A teacher's: batches whose gradients make an update.")
+]
 Compiled = Annotated[bool, typer.Option("--compile", help="A teacher, with torch.compile.")]
 TableName = Annotated[
     str,
@@ -54,8 +61,8 @@ def teacher_named(name: str, size: str = "") -> "TeacherRecipe | None":
 
 
 def fit(
-    recipe: "TeacherRecipe", data: Path | None, to: Path, seed: int, updates: int | None,
-    device: str, skip_missing: bool, compiled: bool,
+    recipe: "TeacherRecipe", data: Path | None, to: Path, seed: int, device: str,
+    skip_missing: bool, compiled: bool,
 ) -> None:  # fmt: skip
     """Teach a teacher, with all processes that torchrun started; tell what came of it."""
     from trainer import teach
@@ -65,7 +72,7 @@ def fit(
     from trainer.processes import joined
 
     source = ready(recipe.source, data, ("train", "validation"), skip_missing)
-    recipe = dataclasses.replace(recipe, source=source, updates=updates or recipe.updates)
+    recipe = dataclasses.replace(recipe, source=source)
     with joined(device) as processes:
         lead = processes.rank == 0
         try:

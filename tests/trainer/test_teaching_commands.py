@@ -41,7 +41,8 @@ def test_a_teacher_is_taught_taken_up_and_judged(data, tmp_path):
 def test_all_levels_of_a_teacher_are_judged_by_what_names_them_best_on_validation(data, tmp_path):
     openpack, run = data / "openpack/v1.0.0", tmp_path / "run"
     name = "tcn-openpack-u0209-imu-actions"
-    trainer("fit", name, "--data", openpack, "--out", run, "--updates", 40)
+    trainer("fit", name, "--data", openpack, "--out", run, "--updates", 40,
+            "--patience", 3, "--accumulate", 1)  # fmt: skip
     boxes = openpack / "U0209/S0500:boxes=16-20"
 
     def scores():
@@ -51,6 +52,7 @@ def test_all_levels_of_a_teacher_are_judged_by_what_names_them_best_on_validatio
     chosen = scores()
     assert list(chosen) == ["operation", "action"]
     history = json.loads((run / "history.json").read_text())
+    assert (history["recipe"]["patience"], history["recipe"]["updates"]) == (3, 40)
     history["bends"]["operation"].update(power=1.0, prior=[1e-6] * 9 + [1.0])
     (run / "history.json").write_text(json.dumps(history))
     bent = scores()
@@ -85,6 +87,7 @@ def test_what_teaching_costs_is_measured_on_noise_where_there_is_no_data():
         (("fit", NAME, "--out", "x", "--size", "huge"), "expected one of paper, base, small"),
         (("ablate", "everything"), "expected one of sphere-sensors"),
         (("parts", "virtual-imu"), "expected a name that begins with sigformer-"),
+        (("fit", "virtual-imu", "--out", "x", "--patience", 1), "is a student's recipe, expected"),
         (("fit", "tcn-sphere-imu", "--out", "x"), "expected a fold behind it: -pairs12"),
     ],
 )
