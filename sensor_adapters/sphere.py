@@ -46,11 +46,18 @@ ACCESS_POINTS = {
 """Column of ``acceleration.csv``, then the end of the device id and of the placement."""
 ROOMS = ("bath", "bed1", "bed2", "hall", "kitchen", "living", "stairs", "study", "toilet")
 """Rooms with a motion sensor, where ``pir_locations.json`` is not at hand."""
+ACTIVITIES = (
+    "a_ascend", "a_descend", "a_jump", "a_loadwalk", "a_walk", "p_bent", "p_kneel", "p_lie",
+    "p_sit", "p_squat", "p_stand", "t_bend", "t_kneel_stand", "t_lie_sit", "t_sit_lie",
+    "t_sit_stand", "t_stand_kneel", "t_stand_sit", "t_straighten", "t_turn",
+)  # fmt: skip
+"""Label columns of ``targets.csv``: ambulation, posture, transition."""
 _FILES = ("acceleration.csv", "pir.csv", *(f"video_{camera}.csv" for camera in CAMERAS))
 
 _BOX_2D = ("bb_2d_tl_x", "bb_2d_tl_y", "bb_2d_br_x", "bb_2d_br_y")
 _CENTRE_3D = ("centre_3d_x", "centre_3d_y", "centre_3d_z")
 _CORNERS_3D = tuple(f"bb_3d_{corner}_{axis}" for corner in ("flt", "brb") for axis in "xyz")
+VIDEO_COLUMNS = ("t", *_BOX_2D, *_CENTRE_3D, *_CORNERS_3D)
 
 
 def recognises(path: Path) -> bool:
@@ -266,6 +273,10 @@ def _labels(
     labels = tuple(name for name in header_of(source, text) if name not in ("start", "end"))
     if not labels:
         raise RecordingError(f"{source}: has no label columns, expected one an activity")
+    if unknown := [name for name in labels if name not in ACTIVITIES]:
+        raise RecordingError(
+            f"{source}: found label column {unknown[0]!r}, expected of {', '.join(ACTIVITIES)}"
+        )
     table = read_numbers(source, ("start", "end", *labels), filled=2, text=text)
     table = table[np.argsort(table[:, 0], kind="stable")]
     starts_us = whole_us(source, table[:, 0], US_PER_S, origin_us)

@@ -17,6 +17,7 @@ from trainer.terminal import (
     RecipeName,
     Seed,
     SkipMissing,
+    checked_device,
     err,
     fail,
     filled,
@@ -130,6 +131,9 @@ def fit(
 
     from trainer import fit as fitting
 
+    checked_device(device)
+    if (to / "checkpoint.pt").exists():
+        fail(f"{to}: holds a teacher, expected another folder for a student", 2)
     one = ready(wanted(recipe), data, ("train", "validation"), skip_missing)
     if updates is not None:
         one = dataclasses.replace(one, updates=updates)

@@ -210,7 +210,9 @@ def _sphere(recipe: Recipe, folder: Path, name: str) -> Entry:
         "acceleration.csv": (worn, ("t", "x", "y", "z")),
         "pir.csv": (any(p.startswith("pir_") for p in wanted), ("start", "end", "name")),
     }
-    needed |= {f"video_{place}.csv": (place in wanted, ("t",)) for place in sphere.CAMERAS}
+    cameras = {f"video_{place}.csv": place in wanted for place in sphere.CAMERAS}
+    needed |= {file: (is_needed, sphere.VIDEO_COLUMNS) for file, is_needed in cameras.items()}
+    needed["targets.csv"] = (True, ("start", "end", *sphere.ACTIVITIES))
     files = []
     for file, (is_needed, columns) in needed.items():
         path = folder / name / file
@@ -218,7 +220,7 @@ def _sphere(recipe: Recipe, folder: Path, name: str) -> Entry:
             files.append(_file(path.stem, folder, path, is_needed, columns))
         else:
             files.append(File(path.stem, f"{name}/{file}", is_needed, problem="is missing"))
-    labels = [sphere.LEVEL] if (folder / name / "targets.csv").is_file() else []
+    labels = [sphere.LEVEL] if files[-1].bytes else []
     return _entry(recipe, name, files, labels)
 
 

@@ -25,12 +25,14 @@ Drawing = tuple[str, Mapping[str, list[Stretch]], tuple[str, ...]]
 
 
 def is_teacher(folder: Path) -> bool:
-    """Return whether a folder is what ``fit`` wrote of a teacher."""
+    """Return whether a folder is what ``fit`` wrote of a teacher, ended or not."""
+    if (folder / teach.CHECKPOINT).exists():
+        return True
     try:
         history: Any = json.loads((folder / teach.HISTORY).read_text())
     except (OSError, ValueError):
         return False
-    return "source" in history["recipe"]
+    return isinstance(history, dict) and "source" in history.get("recipe", ())
 
 
 def with_bends(taught: Taught, data: Data, recipe: TeacherRecipe, device: torch.device) -> Taught:
@@ -55,10 +57,11 @@ def judged(folder: Path, recording: Recording) -> tuple[list[dict[str, Any]], li
         ScoreError: the recording has no truth of a level, or the folder holds no teacher.
     """
     try:
-        taught, recipe = teach.load(folder)
+        taught, history = teach.read(folder)
     except teach.TeachError as error:
         raise ScoreError(str(error)) from error
     one = datasets.examples(recording, taught.manifest)
+    recipe = history.recipe
     said = probabilities(taught.model, one.tensors, recipe)
     rows: list[dict[str, Any]] = []
     drawings: list[Drawing] = []
@@ -66,7 +69,9 @@ def judged(folder: Path, recording: Recording) -> tuple[list[dict[str, Any]], li
         best = taught.bends[level.name].of(said[level.name]).argmax(1)
         found = baselines.stretches_of(best, one.first, taught.manifest.step_us, level.labels)
         scores = evaluate_stretches(found, recording, level.name).as_dict()
-        named = {"bundle": recipe.name, "recording": recording.name, "segments": len(found)}
-        rows.append({**named, **scores})
+        named = {"bundle": recipe.name, "seed": history.seed, "recording": recording.name}
+        rows.append({**named, "segments": len(found), **scores})
         drawings.append((level.name, {recipe.name: found}, level.labels))
+    if rows:
+        rows[0]["notes"] = list(recording.notes)
     return rows, drawings

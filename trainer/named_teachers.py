@@ -117,7 +117,7 @@ def openpack_teacher(model: str, sensors: str) -> TeacherRecipe:
         model=model,
         updates=200,
         check_every=20,
-        options=OPENPACK_OPTIONS if model == "sigformer" else {},
+        options={"sigformer": OPENPACK_OPTIONS, "tcn": TCN_OPTIONS}.get(model, {}),
     )
 
 
@@ -201,10 +201,13 @@ def teacher(name: str) -> TeacherRecipe:
     model, _, data = name.partition("-")
     if model not in ("sigformer", "tcn"):
         raise UnknownRecipe(f"teacher {name!r} is unknown, expected sigformer-… or tcn-…")
-    source = replace(recipe(data), delay_steps=0)
-    if source.data == "sphere":
+    if data.startswith("sphere-"):
         folds = ", ".join(f"-{fold}" for fold in (*FOLDS, *LEFT_OUT))
-        raise UnknownRecipe(f"teacher {name!r} is unknown, expected a fold behind it: {folds}")
+        raise UnknownRecipe(
+            f"teacher {name!r} is unknown, expected {model}-sphere-, sensors of"
+            f" {', '.join(SENSORS)}, and a fold behind it: {folds}"
+        )
+    source = replace(recipe(data), delay_steps=0)
     options = TCN_OPTIONS if model == "tcn" else {}
     if source.data != "openpack":
         return TeacherRecipe(name=name, source=source, model=model, options=options)

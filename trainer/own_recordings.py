@@ -31,6 +31,7 @@ from sensor_adapters.recordings import without_part
 from sensor_adapters.samples import US_PER_S
 from trainer import own_labels
 from trainer.recipes import IMU_CHANNELS, Block, Recipe, Split
+from trainer.stretches import is_null
 
 SPLIT = "split.toml"
 STREAMS = {"imu": "imu", "camera": "pose"}
@@ -93,12 +94,14 @@ def completed(recipe: Recipe, folder: Path | None) -> Completed:
         if block.name == "imu"
         for place in {name.rpartition(".")[0] for name in block.channels}
     )
+    levels = _levels(folder, described, notes)
+    _tell_of_unknown_labels(folder, split, described, levels, notes)
     made = replace(
         recipe,
         split=split,
         inputs=inputs,
         devices=devices,
-        levels=_levels(folder, described, notes),
+        levels=levels,
         rotate_rad=recipe.rotate_rad if has_turns else 0.0,
     )
     return Completed(made, tuple(notes))
@@ -145,9 +148,30 @@ def _split(folder: Path, names: list[str], notes: list[str]) -> Split:
             )
     if twice := [name for name, count in Counter(given).items() if count > 1]:
         raise RecordingError(f"{file}: found {twice[0]!r} twice, expected it in one part")
+    if both := _overlapping(given):
+        raise RecordingError(
+            f"{file}: {both[0]!r} and {both[1]!r} share time, expected each in one part"
+        )
     if left := [n for n in names if n not in {without_part(g)[0] for g in given}]:
         notes.append(f"{SPLIT} does not use {', '.join(left)}")
     return Split(said.train, said.validation, said.test)
+
+
+def _overlapping(names: Sequence[str]) -> tuple[str, str] | None:
+    """Return two names of the same time of one recording, if there are any.
+
+    >>> _overlapping(["a:part=0-50", "b", "a:part=40-60"])
+    ('a:part=0-50', 'a:part=40-60')
+    """
+    spans: list[tuple[str, int, int]] = []
+    for name in names:
+        path, wanted = without_part(name)
+        _, first, last = wanted or ("", 0, 100)
+        for other, (whose, begin, end) in zip(names, spans, strict=False):
+            if whose == path and first < end and begin < last:
+                return other, name
+        spans.append((path, first, last))
+    return None
 
 
 def by_order(names: Sequence[str]) -> Split:
@@ -191,6 +215,44 @@ def _tell_of_shared_subjects(
         notes.append(
             f"{', '.join(both)}: in training and in test; scores then say little of others"
         )
+
+
+def _tell_of_unknown_labels(
+    folder: Path, split: Split, described: dict[str, Description], levels: tuple[str, ...],
+    notes: list[str],
+) -> None:  # fmt: skip
+    """Tell what validation and test name and training does not, which no model can learn.
+
+    Raises:
+        RecordingError: validation has no label that training has.
+    """
+
+    def labels(names: Iterable[str], level: str) -> set[str]:
+        found: set[str] = set()
+        for name in {without_part(name)[0] for name in names} & described.keys():
+            try:
+                truth = _truth(folder / name, described[name])
+            except RecordingError:
+                continue  # the inventory says what is wrong with it
+            found |= {t.label for t in truth if t.level == level and not is_null(t.label)}
+        return found
+
+    for level in levels:
+        known = labels(split.train, level)
+        if not known:
+            continue  # the inventory says so
+        for part, names in (("validation", split.validation), ("test", split.test)):
+            unknown = labels(names, level) - known
+            if unknown and part == "validation" and unknown == labels(names, level):
+                raise RecordingError(
+                    f"{folder}: found {', '.join(sorted(unknown))} as {level} in validation,"
+                    f" expected labels of training: {', '.join(sorted(known))}"
+                )
+            if unknown:
+                notes.append(
+                    f"{part} has {level} labels that training lacks, so no model learns them:"
+                    f" {', '.join(sorted(unknown))}"
+                )
 
 
 def _of_stream(said: Description, stream: str) -> dict[str, OwnDevice]:

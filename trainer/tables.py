@@ -5,16 +5,19 @@ A result that is there is not run again, so a long table can be broken off and t
 
 import json
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from sensor_adapters.recording import RecordingError
 from trainer import teacher_scores
 from trainer.named_teachers import (
     FOLDS,
@@ -109,13 +112,20 @@ def result(recipe: TeacherRecipe, path: Path) -> dict[str, Any] | None:
     """Return a result; None where there is none, or one of other settings than the recipe's.
 
     Settings that came into being after it do not count.
+
+    Raises:
+        RecordingError: the file holds no result.
     """
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        found: Any = json.loads(path.read_text())
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise RecordingError(f"{path}: {error}, expected a result of `ablate`") from error
+    if not isinstance(found, dict) or not {"rows", "seed"} <= found.keys():
+        raise RecordingError(f"{path}: holds no rows and seed, expected a result of `ablate`")
     made_of = found.get("settings")
-    return None if made_of is None or difference(settings(recipe), made_of) else found
+    return None if not made_of or difference(settings(recipe), made_of) else found
 
 
 def stale(table: Sequence[Line], results: Path) -> list[Path]:
@@ -146,7 +156,6 @@ def _one(recipe: TeacherRecipe, seed: int, data: Path, results: Path) -> tuple[s
     """Run one and leave its file; in a process of its own, on one core."""
     torch.set_num_threads(1)
     done = teacher_scores.run(recipe, data, seed, Processes(0, 1, device()))
-    results.mkdir(parents=True, exist_ok=True)
     path = result_file(recipe, seed, results)
     new = path.with_suffix(f".{os.getpid()}")
     new.write_text(json.dumps(done) + "\n")
@@ -166,15 +175,35 @@ def fill(
     """Run what is missing, ``jobs`` at a time."""
     missing = todo(table, seeds, results)
     say(f"{len(missing)} runs to go")
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordingError(f"{results}: {error}, expected a folder to write in") from error
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _begin)
+    try:
         runs = [pool.submit(_one, recipe, seed, data, results) for recipe, seed in missing]
         for number, done in enumerate(as_completed(runs), 1):
-            try:
-                name, f1 = done.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+            name, f1 = done.result()
             say(f"{number}/{len(runs)} {name}: macro-F1 {f1:.3f}")
+    except BaseException:
+        for process in list((pool._processes or {}).values()):  # what they have begun is not kept
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """Leave Ctrl-C to the process that began this one, and end when it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def summary(table: Sequence[Line], results: Path) -> Iterator[dict[str, Any]]:

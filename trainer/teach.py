@@ -10,6 +10,7 @@ import math
 import os
 import pickle
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -20,7 +21,7 @@ import msgspec
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save as packed
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
@@ -226,24 +227,37 @@ class Run:
         if not path.is_file():
             return False
         try:
+            with zipfile.ZipFile(path) as archive:
+                if damaged := archive.testzip():  # torch.load checks no sums
+                    raise ValueError(f"{damaged} is damaged")
             saved = torch.load(path, map_location=self.processes.device, weights_only=True)
-            found = saved["run"]
-        except (OSError, EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+            if other := difference(saved["run"], self.described()):
+                name, had, expected = other
+                raise TeachError(
+                    f"{path}: is of another run: found {name} {had}, expected {expected};"
+                    " give another folder"
+                )
+            self.model.load_state_dict(saved["model"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.mean, self.best = saved["mean"], saved["best"]
+            self.progress = Progress(**saved["progress"])
+        except _UNREADABLE as error:
             raise TeachError(
-                f"{path}: {str(error).partition(chr(10))[0]}, expected a checkpoint that `fit`"
-                " wrote; give another folder, or remove it to begin anew"
+                f"{path}: found {_in_short(error)}, expected a checkpoint that `fit` wrote; give"
+                " another folder, or remove it to begin anew"
             ) from error
-        if other := difference(found, self.described()):
-            name, had, expected = other
-            raise TeachError(
-                f"{path}: is of another run: found {name} {had}, expected {expected};"
-                " give another folder"
-            )
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.mean, self.best = saved["mean"], saved["best"]
-        self.progress = Progress(**saved["progress"])
         return True
+
+
+_UNREADABLE = (
+    OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError, AttributeError,
+    zipfile.BadZipFile, pickle.UnpicklingError, msgspec.MsgspecError, SafetensorError,
+)  # fmt: skip
+"""What reading a file that is no longer as it was written raises."""
+
+
+def _in_short(error: BaseException) -> str:
+    return f"{type(error).__name__} {str(error).partition(chr(10))[0]}".strip()
 
 
 def _mixed(*numbers: int) -> int:
@@ -276,7 +290,7 @@ def teach(
     run = Run(recipe, data, seed, processes, compiled=compiled)
     lead = processes.rank == 0
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+        _made(folder)
         if run.resume(folder):
             say(f"goes on from update {run.progress.update}")
         at = torch.tensor(run.progress.update, device=processes.device)
@@ -314,10 +328,36 @@ def teach(
     return Taught(run.model.eval(), data.manifest, p.best_update, p.best_f1)
 
 
+@dataclass(frozen=True)
+class History:
+    """What is written beside the weights."""
+
+    recipe: TeacherRecipe
+    seed: int
+    best_update: int
+    validation_f1: float
+    bends: dict[str, Bend]
+    parameters: int
+    weights_sha256: str
+
+
+def _made(folder: Path) -> None:
+    """Make a run's folder.
+
+    Raises:
+        TeachError: it can not be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TeachError(f"{folder}: {error}, expected a folder that can be written") from error
+
+
 def save(taught: Taught, recipe: TeacherRecipe, seed: int, folder: Path) -> None:
     """Write weights, manifest draft and history to ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(taught.model.state_dict(), folder / WEIGHTS)
+    _made(folder)
+    weights = packed(taught.model.state_dict())
+    (folder / WEIGHTS).write_bytes(weights)
     (folder / DRAFT).write_bytes(msgspec.json.format(msgspec.json.encode(taught.manifest)))
     history = {
         "recipe": settings(recipe),
@@ -326,27 +366,37 @@ def save(taught: Taught, recipe: TeacherRecipe, seed: int, folder: Path) -> None
         "validation_f1": round(taught.validation_f1, 5),
         "bends": taught.bends,
         "parameters": sum(w.numel() for w in taught.model.parameters()),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
     (folder / HISTORY).write_bytes(msgspec.json.format(msgspec.json.encode(history)))
 
 
-def load(folder: Path) -> tuple[Taught, TeacherRecipe]:
+def read(folder: Path) -> tuple[Taught, History]:
     """Return what ``save`` wrote.
 
     Raises:
-        TeachError: the folder holds no teacher.
+        TeachError: the folder holds no teacher, or one that was damaged or broken off.
     """
+    if (folder / CHECKPOINT).is_file() and not (folder / HISTORY).is_file():
+        raise TeachError(f"{folder}: holds a teacher's run that was broken off; `fit` goes on")
+    path = folder / DRAFT
     try:
-        manifest = msgspec.json.decode((folder / DRAFT).read_bytes(), type=Manifest)
-        history: Mapping[str, Any] = msgspec.json.decode((folder / HISTORY).read_bytes())
-        recipe = msgspec.convert(history["recipe"], TeacherRecipe)
-        bends = msgspec.convert(history["bends"], dict[str, Bend])
-    except (OSError, KeyError, msgspec.MsgspecError) as error:
-        raise TeachError(f"{folder}: {error}, expected a folder that `fit` wrote") from error
-    model = build(recipe, manifest)
-    try:
-        model.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise TeachError(f"{folder / WEIGHTS}: {error}, expected the recipe's weights") from error
-    best = history["best_update"], history["validation_f1"]
-    return Taught(model.eval(), manifest, *best, bends), recipe
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        path = folder / HISTORY
+        history = msgspec.json.decode(path.read_bytes(), type=History)
+        labels = {level.name: len(level.labels) for level in manifest.levels}
+        if labels != {name: len(bend.prior) for name, bend in history.bends.items()}:
+            raise ValueError("bends of other labels than the manifest's")
+        model = build(history.recipe, manifest)
+        path = folder / WEIGHTS
+        weights = path.read_bytes()
+        if hashlib.sha256(weights).hexdigest() != history.weights_sha256:
+            raise ValueError("other weights than the history's")
+        model.load_state_dict(load(weights))
+    except _UNREADABLE as error:
+        raise TeachError(
+            f"{path}: found {_in_short(error)}, expected a teacher as `fit` wrote it; `fit` into"
+            " the same folder completes it"
+        ) from error
+    best = history.best_update, history.validation_f1
+    return Taught(model.eval(), manifest, *best, history.bends), history

@@ -46,6 +46,7 @@ def run(
     data = Data(*parts.scaled())
     prepare_s = time.monotonic() - start_s
     level = data.manifest.levels[0]
+    weights = brier_weights(recipe.source, folder, level)
     result: dict[str, Any] = {"recipe": recipe.name, "seed": seed}
     if recipe.model == "trees":
         predict = _trees(data, level, seed, reverse=recipe.source.reversed_share > 0)
@@ -62,7 +63,6 @@ def run(
 
     result["prepare_s"] = round(prepare_s, 1)
     result["fit_s"] = round(time.monotonic() - start_s - prepare_s, 1)
-    weights = brier_weights(recipe.source, folder, level)
     test = datasets.load(recipe.source, folder, recipe.source.split.test)
     examples = [datasets.examples(one, data.manifest) for one in test]
     for shown in recipe.shown or (recipe.source.modality,):
@@ -148,10 +148,13 @@ def brier_weights(source: Recipe, folder: Path | None, level: Level) -> Floats:
         names, values = (
             json.loads((folder.parent / name).read_text()) for name in (CLASSES, CLASS_WEIGHTS)
         )
-    except OSError as error:
-        raise RecordingError(f"{error}, expected the challenge's file, for its score") from error
-    said = dict(zip(names, values, strict=True))
-    return np.array([said[name] for name in level.labels], np.float32)
+        said = dict(zip(names, values, strict=True))
+        return np.array([said[name] for name in level.labels], np.float32)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordingError(
+            f"{folder.parent}: found {error}, expected the challenge's {CLASSES} and"
+            f" {CLASS_WEIGHTS}, for its score"
+        ) from error
 
 
 def _stretches(one: Examples, labels: np.ndarray, level: Level, data: Data) -> list[Stretch]:

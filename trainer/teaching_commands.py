@@ -13,6 +13,7 @@ from trainer.terminal import (
     DataFolder,
     Json,
     RecipeName,
+    checked_device,
     err,
     fail,
     out,
@@ -57,6 +58,8 @@ def teacher_named(name: str, size: str = "") -> "TeacherRecipe | None":
         found = teacher(name)
     except UnknownRecipe as error:
         fail(str(error), 2)
+    if size and found.model != "sigformer":
+        fail(f"{name}: has one size, expected --size with a sigformer-", 2)
     return dataclasses.replace(found, size=size) if size else found
 
 
@@ -71,6 +74,7 @@ def fit(
     from trainer.prepared import prepare
     from trainer.processes import joined
 
+    checked_device(device)
     source = ready(recipe.source, data, ("train", "validation"), skip_missing)
     recipe = dataclasses.replace(recipe, source=source)
     with joined(device) as processes:
@@ -102,7 +106,9 @@ def ablate(
     data: DataFolder = None,
     seeds: Annotated[str, typer.Option(help="First and last, as 0-2.")] = "0-2",
     only: Annotated[str, typer.Option(help="Lines whose name begins so.")] = "",
-    jobs: Annotated[int, typer.Option(help="Runs at a time, a core each; 0: all cores.")] = 0,
+    jobs: Annotated[
+        int, typer.Option(min=0, help="Runs at a time, a core each; 0: all cores.")
+    ] = 0,
     results: Results = Path("trainer/results/teachers"),
     as_json: Json = False,
 ) -> None:
@@ -115,11 +121,17 @@ def ablate(
     if table not in tables.TABLES:
         fail(f"table {table!r} is unknown, expected one of {', '.join(tables.TABLES)}", 2)
     lines = [line for line in tables.lines(table) if line.name.startswith(only)]
+    if not lines:
+        names = ", ".join(line.name for line in tables.lines(table))
+        fail(f"--only is {only!r}, expected how a line begins: {names}", 2)
     wanted = seed_range(seeds)
+    try:
+        missing = tables.todo(lines, wanted, results)
+    except RecordingError as error:
+        fail(str(error), 2)
     if data is not None:
-        sources = {r.source.name: r.source for r, _ in tables.todo(lines, wanted, results)}
-        for source in sources.values():
-            ready(source, data, PARTS, False)
+        for source in {r.source.name: r.source for r, _ in missing}.values():
+            ready(source, data, PARTS)
         jobs = jobs or (1 if tables.device().type == "cuda" else os.cpu_count() or 1)
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that it starts
         try:
@@ -131,8 +143,10 @@ def ablate(
         say(f"note: {len(stale)} results are of settings that have changed since, left out:")
         for path in stale:
             say(f"note: {path}")
-    if not rows:
+    if not rows and data is None:
         fail(f"{results}: found no results of {table}, expected --data to make some", 2)
+    if not rows:
+        fail(f"{table}: found no whole line over seeds {seeds}; baselines have seed 0 alone", 2)
     show(rows, list(rows[0]), as_json)
 
 
@@ -140,12 +154,12 @@ def _readied(name: str, size: str, data: Path | None) -> "TeacherRecipe":
     """Return the teacher, its recordings known to be there if a folder is given, or stop."""
     one = teacher_named(name, size)
     if one is None:
-        fail(f"{name}: is no teacher, expected a name that begins with {MODELS[0]}", 2)
+        fail(f"{name}: is no teacher, expected a name that begins {' or '.join(MODELS)}", 2)
     if data is None and one.source.data == "own":
         fail(f"{name}: found no --data, expected the folder of your recordings", 2)
     if data is None:
         return one
-    return dataclasses.replace(one, source=ready(one.source, data, ("train", "validation"), False))
+    return dataclasses.replace(one, source=ready(one.source, data, ("train", "validation")))
 
 
 def parts(recipe: RecipeName, data: DataFolder = None, size: Size = "") -> None:
@@ -156,6 +170,8 @@ def parts(recipe: RecipeName, data: DataFolder = None, size: Size = "") -> None:
 
     one = _readied(recipe, size, data)
     manifest = prepare(one.source, data).manifest if data else random_parts(one).manifest
+    if not data:
+        say("note: without --data ten labels a level are assumed")
     model = build(one, manifest)
     counts = {**dict(model.named_children()), "all": model}
     rows = [
@@ -169,8 +185,8 @@ def bench(
     recipe: RecipeName,
     data: DataFolder = None,
     size: Size = "",
-    threads: Annotated[int, typer.Option(help="CPU cores to use.")] = os.cpu_count() or 1,
-    updates: Annotated[int, typer.Option(help="Timed after three that are not.")] = 20,
+    threads: Annotated[int, typer.Option(min=1, help="CPU cores to use.")] = os.cpu_count() or 1,
+    updates: Annotated[int, typer.Option(min=1, help="Timed after three that are not.")] = 20,
     compiled: Compiled = False,
     as_json: Json = False,
 ) -> None:

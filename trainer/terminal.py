@@ -1,6 +1,7 @@
 """What all commands of the trainer share: options, how they talk, opening what is named."""
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,13 +32,25 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 SkipMissing = Annotated[
     bool, typer.Option("--skip-missing", help="Go on without recordings that can not be used.")
 ]
-Seed = Annotated[int, typer.Option(help="Seed of weights, crops and augmentation.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=2**32 - 1, help="Seed of weights, crops and augmentation.")
+]
 
 
 def fail(text: str, code: int) -> NoReturn:
     """Say what is wrong on stderr and stop: 2 for a setting, 1 for the world."""
     err.print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)
+
+
+def checked_device(device: str) -> None:
+    """Stop where a device is none, or not there."""
+    import torch
+
+    if device not in ("", "cpu", "cuda"):
+        fail(f"--device is {device!r}, expected cpu or cuda", 2)
+    if device == "cuda" and not torch.cuda.is_available():
+        fail("--device is cuda, found no GPU that torch can use", 2)
 
 
 def opened(name: str) -> Recording:
@@ -73,8 +86,13 @@ def filled(recipe: Recipe, data: Path | None) -> Recipe:
     return done.recipe
 
 
-def ready(recipe: Recipe, data: Path | None, parts: Sequence[str], skip_missing: bool) -> Recipe:
-    """Return the recipe once all of its recordings are there, or stop with the whole list."""
+def ready(
+    recipe: Recipe, data: Path | None, parts: Sequence[str], skip_missing: bool | None = None
+) -> Recipe:
+    """Return the recipe once all of its recordings are there, or stop with the whole list.
+
+    ``skip_missing`` is None where a command has no such option.
+    """
     from trainer import inventory as inventories
 
     one = filled(recipe, data)
@@ -83,7 +101,8 @@ def ready(recipe: Recipe, data: Path | None, parts: Sequence[str], skip_missing:
         if found.missing and not skip_missing:
             for line in found.lines():
                 say(line)
-            fail(f"{one.name}: {found.last_line()}; --skip-missing goes on without", 2)
+            more = "" if skip_missing is None else "; --skip-missing goes on without"
+            fail(f"{one.name}: {found.last_line()}{more}", 2)
         if found.missing:
             say(f"note: {found.last_line()}; going on without")
             for entry in found.missing:
@@ -123,7 +142,7 @@ def _text(value: Any) -> str:
 def seed_range(text: str) -> list[int]:
     """Return the seeds that ``0-2`` or ``3`` names, or stop."""
     first, _, last = text.partition("-")
-    if not (first.isdigit() and (last or first).isdigit()):
+    if not re.fullmatch(r"[0-9]+(-[0-9]+)?", text):
         fail(f"--seeds is {text!r}, expected two numbers, as 0-2", 2)
     seeds = list(range(int(first), int(last or first) + 1))
     if not seeds:

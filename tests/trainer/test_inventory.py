@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from sensor_adapters import sphere
 from sensor_adapters.recording import RecordingError
 from tests.trainer.test_command_line import trainer
 from trainer.inventory import check, without_missing
@@ -98,12 +99,16 @@ def test_parts_of_one_session_are_looked_at_each(tmp_path):
 
 def test_a_home_lacks_what_its_folder_lacks(tmp_path):
     write(tmp_path / "00001/acceleration.csv", "t,x,y,z", "0,0,0,0")
-    write(tmp_path / "00001/targets.csv", "start,end")
-    one = replace(recipe("sphere-imu"), split=Split(("00001",), ("00002",), ()))
-    found = check(one, tmp_path)
-    assert problems(found) == {
-        "00002": ("00002/acceleration.csv is missing", "no labels of activity")
-    }
+    write(tmp_path / "00001/targets.csv", ",".join(("start", "end", *sphere.ACTIVITIES)))
+    write(tmp_path / "00003/acceleration.csv", "t,x,y,z", "0,0,0,0")
+    write(tmp_path / "00003/targets.csv", "start,end,p_sit")
+    one = replace(recipe("sphere-imu"), split=Split(("00001",), ("00002",), ("00003",)))
+    found = problems(check(one, tmp_path))
+    assert found["00002"] == (
+        "00002/acceleration.csv is missing", "00002/targets.csv is missing",
+        "no labels of activity",
+    )  # fmt: skip
+    assert found["00003"][0].startswith("00003/targets.csv has no column a_ascend, a_descend")
 
 
 def test_the_simulation_lacks_nothing():

@@ -33,7 +33,9 @@ def test_folds_test_on_every_recording_once_and_learn_from_none_they_judge(folds
 
 
 def test_a_sphere_teacher_without_a_fold_is_asked_for_one():
-    with pytest.raises(UnknownRecipe, match=r"expected a fold behind it: -pairs12.*-left8"):
+    with pytest.raises(
+        UnknownRecipe, match=r"sensors of imu, camera.* and a fold behind it: -pairs12.*-left8"
+    ):
         teacher("sigformer-sphere-imu")
 
 

@@ -78,6 +78,10 @@ def test_a_split_file_decides(mine):
     [
         ('train = ["sunday"]\nvalidation = ["monday"]', "found 'sunday', expected recordings of"),
         ('train = ["monday"]\nvalidation = ["monday"]', "found 'monday' twice"),
+        (
+            'train = ["monday", "tuesday:part=0-50"]\nvalidation = ["tuesday:part=40-60"]',
+            "'tuesday:part=0-50' and 'tuesday:part=40-60' share time",
+        ),
         ('train = ["monday"]\nvalidation = []', "validation is empty"),
         ('train = ["monday"]', "missing required field `validation`"),
         ("train =", "expected lists train, validation, test"),
@@ -86,6 +90,30 @@ def test_a_split_file_decides(mine):
 def test_a_split_that_makes_no_sense_is_refused(mine, text, told):
     (mine / "split.toml").write_text(text)
     with pytest.raises(RecordingError, match=told):
+        completed(recipe("own-imu"), mine)
+
+
+def relabelled(path, change):
+    header, *rows = path.read_text().splitlines()
+    cells = [row.split(",") for row in rows]
+    path.write_text("\n".join([header, *(",".join(change(row)) for row in cells)]) + "\n")
+
+
+def test_a_label_that_training_lacks_is_told(mine):
+    relabelled(
+        mine / "tuesday/labels.csv",
+        lambda row: [row[0], row[1].replace("Scan Label", "Scan"), *row[2:]],
+    )
+    notes = completed(recipe("own-imu"), mine).notes
+    assert (
+        "validation has operation labels that training lacks, so no model learns them: Scan"
+        in notes
+    )
+
+
+def test_a_validation_part_of_which_training_knows_nothing_is_refused(mine):
+    relabelled(mine / "tuesday/labels.csv", lambda row: [row[0], row[1].upper(), *row[2:]])
+    with pytest.raises(RecordingError, match="in validation, expected labels of training: "):
         completed(recipe("own-imu"), mine)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -86,9 +87,14 @@ def test_what_teaching_costs_is_measured_on_noise_where_there_is_no_data():
         (("fit", "sigformer-nothing", "--out", "x"), "recipe 'nothing' is unknown"),
         (("fit", NAME, "--out", "x", "--size", "huge"), "expected one of paper, base, small"),
         (("ablate", "everything"), "expected one of sphere-sensors"),
-        (("parts", "virtual-imu"), "expected a name that begins with sigformer-"),
+        (("parts", "virtual-imu"), "expected a name that begins sigformer- or tcn-"),
+        (("parts", "tcn-virtual-imu", "--size", "base"), "has one size, expected --size with a"),
+        (("fit", NAME, "--out", "x", "--device", "gpu"), "--device is 'gpu', expected cpu or cuda"),
+        (("fit", "virtual-imu", "--out", "x", "--device", "gpu"), "expected cpu or cuda"),
+        (("ablate", "sphere-parts", "--only", "zzz"), "expected how a line begins: whole,"),
+        (("ablate", "sphere-parts", "--seeds", "0-"), "expected two numbers, as 0-2"),
         (("fit", "virtual-imu", "--out", "x", "--patience", 1), "is a student's recipe, expected"),
-        (("fit", "tcn-sphere-imu", "--out", "x"), "expected a fold behind it: -pairs12"),
+        (("fit", "tcn-sphere-imu", "--out", "x"), "a fold behind it: -pairs12"),
     ],
 )
 def test_what_is_not_known_is_told_with_what_is(args, told):
@@ -98,6 +104,37 @@ def test_what_is_not_known_is_told_with_what_is(args, told):
 def test_a_table_without_results_says_how_to_make_some(tmp_path):
     told = trainer("ablate", "sphere-parts", "--results", tmp_path, code=2).stderr
     assert "--data" in told
+
+
+def test_a_broken_result_is_named(tmp_path):
+    (tmp_path / "majority-sphere-iot-pairs12-seed0.json").write_text("{")
+    told = trainer("ablate", "sphere-sensors", "--results", tmp_path, code=2).stderr
+    assert "majority-sphere-iot-pairs12-seed0.json: " in told
+    assert "expected a result of `ablate`" in " ".join(told.split())
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_who_ends_a_table_ends_all_of_it_at_once(data, tmp_path, end):
+    args = ("ablate", "sphere-sensors", "--only", "majority", "--jobs", "2", "--data",
+            data / "sphere/train", "--results", tmp_path)  # fmt: skip
+    started = subprocess.Popen(
+        [sys.executable, "-m", "trainer", *map(str, args)], stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert started.stderr is not None
+    with started.stderr:
+        assert "4 runs to go" in started.stderr.readline()
+        assert started.stderr.readline().startswith("1/4 ")
+        os.kill(started.pid, end)
+        started.stderr.read()  # to the end: of all that hold it open, workers too
+    assert started.wait() != 0
+    assert len(list(tmp_path.glob("*.json"))) < 4
+
+
+def test_a_student_does_not_take_a_teachers_folder(tmp_path):
+    (tmp_path / "checkpoint.pt").touch()
+    told = trainer("fit", "virtual-imu", "--out", tmp_path, code=2).stderr
+    assert "holds a teacher" in told
 
 
 def test_a_table_runs_what_is_missing_and_keeps_what_is_there(data, tmp_path):
