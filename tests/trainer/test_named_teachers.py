@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch", reason="needs the trainer's dependencies")
 from trainer.bench import random_parts  # noqa: E402
 from trainer.named_teachers import FOLDS, LEFT_OUT, teacher, teachers  # noqa: E402
 from trainer.recipes import UnknownRecipe, recipe  # noqa: E402
+from trainer.sigformer import SigFormer  # noqa: E402
 from trainer.teacher_recipes import TeacherRecipe, build, difference, settings  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -51,6 +52,7 @@ def test_the_published_teacher_is_the_published_network_on_published_inputs():
     parts = random_parts(published, steps=60, labels=11)
     with torch.device("meta"):
         model = build(published, parts.manifest)
+    assert isinstance(model, SigFormer)
     shapes = {one.name: (one.rows, one.channels, one.width) for one in model.config.inputs}
     assert shapes == {"imu": (30, 12, 300), "key_points": (15, 34, 300), "box": (15, 4, 200)}
     assert (model.config.devices, model.config.window) == (2, 50)
