@@ -117,9 +117,12 @@ def test_a_broken_result_is_named(tmp_path):
 def test_who_ends_a_table_ends_all_of_it_at_once(data, tmp_path, end):
     args = ("ablate", "sphere-sensors", "--only", "majority", "--jobs", "2", "--data",
             data / "sphere/train", "--results", tmp_path)  # fmt: skip
+    # whoever began these tests in the background may have had Ctrl-C ignored
+    listening = "import signal; signal.signal(2, signal.default_int_handler)"
     started = subprocess.Popen(
-        [sys.executable, "-m", "trainer", *map(str, args)], stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        [sys.executable, "-c", f"{listening}; from trainer.__main__ import main; main()",
+         *map(str, args)],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     assert started.stderr is not None
     with started.stderr:
