@@ -130,9 +130,10 @@ def fit(
     import torch
 
     from trainer import fit as fitting
+    from trainer.judged_teacher import is_teacher
 
     checked_device(device)
-    if (to / "checkpoint.pt").exists():
+    if is_teacher(to):
         fail(f"{to}: holds a teacher, expected another folder for a student", 2)
     one = ready(wanted(recipe), data, ("train", "validation"), skip_missing)
     if updates is not None:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from trainer.teacher_recipes import TeacherRecipe
 
 MODELS = ("sigformer-", "tcn-")
-PARTS = ("train", "validation", "test")
 Patience = Annotated[
     int | None,
     typer.Option(min=0, help="A teacher's: looks without a better one before it stops; 0: never."),
@@ -117,6 +116,7 @@ def ablate(
     Without --data nothing is run, and what there is is printed.
     """
     from trainer import tables
+    from trainer.inventory import PARTS
 
     if table not in tables.TABLES:
         fail(f"table {table!r} is unknown, expected one of {', '.join(tables.TABLES)}", 2)
