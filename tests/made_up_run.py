@@ -12,7 +12,8 @@ import torch
 
 from tests.made_up_teachers import NO_DROPOUT, PARTS, RECIPE
 from trainer.processes import joined
-from trainer.teach import save, teach
+from trainer.saved_teacher import save
+from trainer.teach import teach
 
 SEED = 5
 WITHOUT_DROPOUT = replace(

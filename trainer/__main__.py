@@ -130,7 +130,7 @@ def fit(
     import torch
 
     from trainer import fit as fitting
-    from trainer.judged_teacher import is_teacher
+    from trainer.saved_teacher import is_teacher
 
     checked_device(device)
     if is_teacher(to):

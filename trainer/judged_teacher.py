@@ -1,7 +1,5 @@
 """What a taught teacher names best, and what it says of a recording."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,30 +7,16 @@ from typing import Any
 import torch
 
 from sensor_adapters.recording import Recording
-from trainer import baselines, datasets, teach
+from trainer import baselines, datasets, saved_teacher
 from trainer.calibration import prior
 from trainer.fit import Data
 from trainer.metrics import evaluate_stretches
-from trainer.stretches import Stretch
-from trainer.teach import Taught
+from trainer.saved_teacher import Taught
+from trainer.stretches import Drawing
 from trainer.teacher_recipes import TeacherRecipe
 from trainer.teacher_scores import label_bend
 from trainer.truth import ScoreError
 from trainer.whole_recordings import probabilities
-
-Drawing = tuple[str, Mapping[str, list[Stretch]], tuple[str, ...]]
-"""Level, segments by who says so, labels."""
-
-
-def is_teacher(folder: Path) -> bool:
-    """Return whether a folder is what ``fit`` wrote of a teacher, ended or not."""
-    if (folder / teach.CHECKPOINT).exists():
-        return True
-    try:
-        history: Any = json.loads((folder / teach.HISTORY).read_text())
-    except (OSError, ValueError):
-        return False
-    return isinstance(history, dict) and "source" in history.get("recipe", ())
 
 
 def with_bends(taught: Taught, data: Data, recipe: TeacherRecipe, device: torch.device) -> Taught:
@@ -57,8 +41,8 @@ def judged(folder: Path, recording: Recording) -> tuple[list[dict[str, Any]], li
         ScoreError: the recording has no truth of a level, or the folder holds no teacher.
     """
     try:
-        taught, history = teach.read(folder)
-    except teach.TeachError as error:
+        taught, history = saved_teacher.read(folder)
+    except saved_teacher.TeachError as error:
         raise ScoreError(str(error)) from error
     one = datasets.examples(recording, taught.manifest)
     recipe = history.recipe

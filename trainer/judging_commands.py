@@ -1,7 +1,7 @@
 """``solosense-trainer evaluate`` and ``score``: models and boards' logs against what was true."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ from edge.bundle import BundleError
 from sensor_adapters.recording import Recording
 from trainer import score as scoring
 from trainer.metrics import evaluate_stretches
-from trainer.stretches import Stretch
+from trainer.stretches import Drawing, Stretch
 from trainer.terminal import err, fail, opened, show
 from trainer.truth import ScoreError
 
@@ -20,8 +20,6 @@ SCORES = (
     "bundle", "level", "macro_f1", "accuracy", "edit", "f1_10", "f1_25", "f1_50", "boundary_f1",
     "segments",
 )  # fmt: skip
-
-Drawing = tuple[str, Mapping[str, Sequence[Stretch]], Sequence[str]]  # level, predicted, labels
 
 RecordingName = Annotated[
     str,
@@ -60,12 +58,12 @@ def evaluate(
 ) -> None:
     """Run a bundle over a recording as a board would, and score its segments."""
     from edge.engine import open_engine
-    from trainer import judged_teacher
+    from trainer import judged_teacher, saved_teacher
     from trainer.offline import segments
 
     one = opened(recording)
     try:
-        if judged_teacher.is_teacher(bundle):
+        if saved_teacher.is_teacher(bundle):
             if engine:
                 fail(f"{bundle}: is a teacher, expected --engine with a bundle only", 2)
             report(*judged_teacher.judged(bundle, one), one, to, picture)

@@ -1,6 +1,6 @@
 """Runs of one label, predicted or true, and the clock on which they are compared."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,10 @@ class Stretch:
     label: str
     start_us: int
     end_us: int
+
+
+Drawing = tuple[str, Mapping[str, Sequence[Stretch]], Sequence[str]]
+"""What is drawn of one level: its name, stretches by who says so, labels."""
 
 
 def is_null(label: str) -> bool:

@@ -33,7 +33,7 @@ from trainer.named_teachers import (
     varied,
 )
 from trainer.processes import Processes
-from trainer.teacher_recipes import TeacherRecipe, difference, settings
+from trainer.teacher_recipes import TeacherRecipe, unchanged
 from trainer.teacher_scores import FIGURES
 
 PERCENT = {"edit": 1}  # digits of figures that are no shares
@@ -111,7 +111,7 @@ def result_file(recipe: TeacherRecipe, seed: int, results: Path) -> Path:
 def result(recipe: TeacherRecipe, path: Path) -> dict[str, Any] | None:
     """Return a result; None where there is none, or one of other settings than the recipe's.
 
-    Settings that came into being after it do not count.
+    A setting that came into being after it was at its default.
 
     Raises:
         RecordingError: the file holds no result.
@@ -125,7 +125,7 @@ def result(recipe: TeacherRecipe, path: Path) -> dict[str, Any] | None:
     if not isinstance(found, dict) or not {"rows", "seed"} <= found.keys():
         raise RecordingError(f"{path}: holds no rows and seed, expected a result of `ablate`")
     made_of = found.get("settings")
-    return None if not made_of or difference(settings(recipe), made_of) else found
+    return found if made_of and unchanged(made_of, recipe) else None
 
 
 def stale(table: Sequence[Line], results: Path) -> list[Path]:

@@ -5,6 +5,8 @@ inner, boundaries count 0.2. Released, the inner loss is taken of the inputs' me
 first step is compared with the last of an unrelated one; here each input has its own loss and a
 window's first step is no boundary.
 
+Beside each class loss MS-TCN's smoothing loss may stand (Abu Farha and Gall, CVPR 2019, eq. 5-7).
+
 Legend: B windows, T steps, K labels.
 """
 
@@ -16,6 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainer.sigformer import TeacherAnswers
+
+SMOOTHING_LIMIT = 4.0
+"""Beyond this difference of log-probabilities a change of label costs no more."""
 
 Total = Callable[[Tensor], Tensor]
 """A count summed over all processes that share a batch."""
@@ -33,6 +38,8 @@ class LossWeights:
     """Of each label level after the first."""
     inner_of_mean: bool = False
     """As released: one loss of the inputs' mean."""
+    smoothing: float = 0.0
+    """Of neighbouring steps' differences, beside each class loss; 0 leaves it out."""
 
 
 def class_loss(logits: Tensor, target: Tensor, weights: Tensor, total: Total) -> Tensor:
@@ -40,6 +47,18 @@ def class_loss(logits: Tensor, target: Tensor, weights: Tensor, total: Total) ->
     weighted = target * weights
     entropy = -(weighted * functional.log_softmax(logits.float(), -1)).sum()
     return entropy / total(weighted.sum()).clamp(min=1)
+
+
+def smoothing_loss(logits: Tensor, target: Tensor, total: Total) -> Tensor:
+    """Return the mean of min(|log p(k, t) - log p(k, t - 1)|, 4)^2, the earlier one held fixed.
+
+    Over (B, T, K) labels and pairs of neighbouring steps that are both scored.
+    """
+    scored = target.sum(-1) > 0
+    both = (scored[:, 1:] & scored[:, :-1]).float()
+    log_p = functional.log_softmax(logits.float(), -1)
+    squared = (log_p[:, 1:] - log_p[:, :-1].detach()).square().clamp(max=SMOOTHING_LIMIT**2)
+    return (squared.mean(-1) * both).sum() / total(both.sum()).clamp(min=1)
 
 
 def boundary_loss(logits: Tensor, target: Tensor, total: Total) -> Tensor:
@@ -61,23 +80,28 @@ def teacher_loss(
     total: Total = lambda count: count,
 ) -> Tensor:
     """Return the whole loss; targets are (B, T, K) by level, class weights (K,) by level."""
+
+    def named(logits: Tensor, level: str) -> Tensor:
+        loss = class_loss(logits, targets[level], class_weights[level], total)
+        if weights.smoothing:
+            loss = loss + weights.smoothing * smoothing_loss(logits, targets[level], total)
+        return loss
+
     first = next(iter(answers.logits))
-    target, by_class = targets[first], class_weights[first]
     inner_logits, inner_boundary = answers.inner_logits, answers.inner_boundary
     if weights.inner_of_mean:
         inner_logits, inner_boundary = (
             [torch.stack(each).mean(0)] if each else [] for each in (inner_logits, inner_boundary)
         )
-    inner = [class_loss(x, target, by_class, total) for x in inner_logits]
+    inner = [named(x, first) for x in inner_logits]
     share = weights.inner if inner else 0.0
-    loss = (1 - share) * class_loss(answers.logits[first], target, by_class, total)
+    loss = (1 - share) * named(answers.logits[first], first)
     if inner:
         loss = loss + share * torch.stack(inner).mean()
     for name in list(answers.logits)[1:]:
-        finer = class_loss(answers.logits[name], targets[name], class_weights[name], total)
-        loss = loss + weights.finer_level * finer
-    loss = loss + weights.boundary * boundary_loss(answers.boundary, target, total)
-    edges = [boundary_loss(x, target, total) for x in inner_boundary]
+        loss = loss + weights.finer_level * named(answers.logits[name], name)
+    loss = loss + weights.boundary * boundary_loss(answers.boundary, targets[first], total)
+    edges = [boundary_loss(x, targets[first], total) for x in inner_boundary]
     if edges:
         loss = loss + weights.inner_boundary * torch.stack(edges).mean()
     return loss

@@ -127,6 +127,27 @@ def settings(recipe: TeacherRecipe) -> dict[str, Any]:
     return plain
 
 
+def unchanged(said: Mapping[str, Any], recipe: TeacherRecipe) -> bool:
+    """Return whether settings that were saved are a recipe's.
+
+    What came into being since then was at its default, which changes nothing.
+    """
+    defaults = {f.name: f.default for f in fields(Recipe) if f.default is not MISSING}
+    plain = TeacherRecipe(
+        recipe.name, replace(recipe.source, **defaults), recipe.model, recipe.size
+    )
+    return difference(_filled(said, settings(plain)), settings(recipe)) is None
+
+
+def _filled(said: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was said and, where nothing was, the defaults."""
+    out = {**defaults, **said}
+    for name, value in defaults.items():
+        if isinstance(value, Mapping) and isinstance(said.get(name), Mapping):
+            out[name] = _filled(said[name], value)
+    return out
+
+
 def difference(
     found: Mapping[str, Any], expected: Mapping[str, Any]
 ) -> tuple[str, Any, Any] | None:

@@ -67,7 +67,7 @@ def fit(
     skip_missing: bool, compiled: bool,
 ) -> None:  # fmt: skip
     """Teach a teacher, with all processes that torchrun started; tell what came of it."""
-    from trainer import teach
+    from trainer import saved_teacher, teach
     from trainer.fit import Data
     from trainer.judged_teacher import with_bends
     from trainer.prepared import prepare
@@ -83,12 +83,12 @@ def fit(
             taught = teach.teach(
                 recipe, parts, seed, processes, to, say if lead else _nothing, compiled=compiled
             )
-        except (RecordingError, teach.TeachError) as error:
+        except (RecordingError, saved_teacher.TeachError) as error:
             fail(str(error), 2)
         if not lead:
             return
         taught = with_bends(taught, Data(*parts.scaled()), recipe, processes.device)
-        teach.save(taught, recipe, seed, to)
+        saved_teacher.save(taught, recipe, seed, to)
     count = sum(w.numel() for w in taught.model.parameters())
     out.print(
         f"{to}: {count} parameters, validation macro-F1 {taught.validation_f1:.4f} after update"

@@ -1,12 +1,14 @@
 """Tables hold what is there: of these recipes, over these seeds."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 pytest.importorskip("torch", reason="needs the trainer's dependencies")
 
 from trainer import tables
+from trainer.teacher_loss import LossWeights
 from trainer.teacher_recipes import settings
 from trainer.teacher_scores import FIGURES
 
@@ -59,6 +61,17 @@ def test_a_setting_that_came_later_leaves_results_as_they_are(tmp_path):
     del said["settings"]["optimizer"]
     path.write_text(json.dumps(said))
     assert tables.result(recipe, path) is not None
+
+
+def test_a_setting_that_came_later_and_is_used_leaves_out_what_was_run_before(tmp_path):
+    recipe = LINE.recipes[0]
+    path = leave(tmp_path, recipe, 0, 0.5)
+    said = json.loads(path.read_text())
+    del said["settings"]["loss"]["smoothing"]
+    path.write_text(json.dumps(said))
+    assert tables.result(recipe, path) is not None
+    smoothed = replace(recipe, loss=LossWeights(smoothing=0.1))
+    assert tables.result(smoothed, path) is None
 
 
 @pytest.mark.parametrize("table", tables.TABLES)

@@ -17,7 +17,8 @@ from tests.conftest import REPOSITORY  # noqa: E402
 from tests.made_up_run import SEED  # noqa: E402
 from tests.made_up_teachers import PARTS, RECIPE  # noqa: E402
 from trainer.processes import Processes  # noqa: E402
-from trainer.teach import CHECKPOINT, WEIGHTS, teach  # noqa: E402
+from trainer.saved_teacher import CHECKPOINT, WEIGHTS  # noqa: E402
+from trainer.teach import teach  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 RUN = "tests.made_up_run"

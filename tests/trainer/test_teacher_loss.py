@@ -11,6 +11,7 @@ from trainer.teacher_loss import (  # noqa: E402
     LossWeights,
     boundary_loss,
     class_loss,
+    smoothing_loss,
     teacher_loss,
 )
 
@@ -109,6 +110,38 @@ def test_the_likeliest_label_decides_where_a_boundary_is():
     assert boundary_loss(torch.tensor([[0.0, -30, 30]]), soft, alone) < 1e-6
 
 
+# --- smoothing ---
+
+
+def test_what_changes_from_step_to_step_costs_the_square_of_the_change():
+    # log p: (.8, .2) -> (.4, .6) -> (.4, .6)
+    found = smoothing_loss(odds(0.8, 0.4, 0.4), labels(0, 1, 1), alone)
+    assert found == pytest.approx((log(2) ** 2 + log(3) ** 2) / 2 / 2)
+
+
+def test_a_change_beyond_the_limit_costs_no_more():
+    # log p: (1, e^-30) -> (e^-30, 1), as good as
+    logits = torch.tensor([[[0.0, -30.0], [-30.0, 0.0]]], requires_grad=True)
+    loss = smoothing_loss(logits, labels(0, 1), alone)
+    loss.backward()
+    assert loss.item() == pytest.approx(4**2)
+    assert not logits.grad.any()
+
+
+def test_the_later_step_moves_to_the_earlier_one():
+    logits = odds(0.8, 0.4).requires_grad_()
+    smoothing_loss(logits, labels(0, 1), alone).backward()
+    assert not logits.grad[0, 0].any()
+    assert logits.grad[0, 1, 0] < 0 < logits.grad[0, 1, 1], "more of the first label"
+
+
+@pytest.mark.parametrize("wild", [0.5, 1e-6])
+def test_into_and_out_of_what_is_not_scored_nothing_is_smoothed(wild):
+    found = smoothing_loss(odds(0.8, wild, 0.8, 0.4), labels(0, -1, 0, 1), alone)
+    assert found == pytest.approx((log(2) ** 2 + log(3) ** 2) / 2)
+    assert smoothing_loss(odds(0.8, wild), labels(0, -1), alone) == 0
+
+
 # --- all together ---
 
 
@@ -151,6 +184,20 @@ def test_without_inner_answers_the_outer_ones_count_whole():
     assert found == pytest.approx(outer + 0.5 * finer + 0.2 * log(1 + exp(-1)))
 
 
+def test_every_class_loss_is_smoothed_and_counts_as_it_does():
+    answers, true = pieces()
+
+    def change(p, q):  # of two labels' shares, from step to step
+        return (log(p / q) ** 2 + log((1 - p) / (1 - q)) ** 2) / 2
+
+    outer, finer = change(0.8, 0.4), change(0.5, 0.7)
+    inner = (change(0.6, 0.3) + change(0.9, 0.2)) / 2
+    weights = LossWeights(inner=0.25, finer_level=2.0, smoothing=0.1)
+    found = teacher_loss(answers, true, {"operation": ONES, "action": ONES}, weights)
+    added = 0.1 * (0.75 * outer + 0.25 * inner + 2.0 * finer)
+    assert found == pytest.approx(by_hand(weights) + added)
+
+
 def test_released_the_inner_loss_is_of_the_inputs_mean():
     answers, true = pieces()
     ones = {"operation": ONES, "action": ONES}
@@ -180,7 +227,7 @@ def test_windows_shared_by_processes_cost_what_they_cost_together():
 
     def loss(rows, total):
         answers = says({"a": whole[rows]}, edge[rows], [2 * whole[rows]], [-edge[rows]])
-        return teacher_loss(answers, {"a": true[rows]}, weights, LossWeights(), total)
+        return teacher_loss(answers, {"a": true[rows]}, weights, LossWeights(smoothing=0.3), total)
 
     counts: list[object] = []
 
