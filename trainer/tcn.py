@@ -2,8 +2,8 @@
 
 After Abu Farha and Gall, "MS-TCN: Multi-Stage Temporal Convolutional Network for Action
 Segmentation" (CVPR 2019): a stage of residual layers whose dilation doubles, then stages that
-refine the class probabilities of the one before; every stage is taught. Their smoothing loss is
-left out, here as in SigFormer.
+refine the class probabilities of the one before; every stage is taught, their smoothing loss beside
+its class loss (``LossWeights.smoothing``).
 
 Legend: B windows, T steps, D width, K labels.
 """
