@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from edge.lanes import Now
 from edge.records import SegmentRecord
+from edge.voices import Now
 from sensor_adapters.topics import Message, base
 
 

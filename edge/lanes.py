@@ -1,77 +1,42 @@
-"""One model on one station: steps in, segments out; the same lane live and in evaluation.
+"""One model on one station: steps in, answers out; the same lane live and in evaluation.
 
-A lane holds all that lasts from step to step: the model's state, the decoders and the place in
-time. Steps in which nothing at all was observed wait until something is; if that takes longer
-than the model's ``reset_after_us``, they are dropped, what was open ends where observation
-ended, and the model starts anew with the next reading.
+A lane holds all that lasts from step to step: the model's state and the place in time; its voice
+makes segments of the answers. Steps in which nothing at all was observed wait until something is,
+if the voice wants it so; if that takes longer than the model's ``reset_after_us``, they are
+dropped, what was open ends where observation ended, and the model starts anew with the next
+reading.
 """
 
 from collections import deque
-from dataclasses import dataclass
 
 import numpy as np
 
 from edge.bundle import Arrays, Manifest
-from edge.segments import Segment, SegmentDecoder
+from edge.segments import Segment
 from edge.timeline import Timeline
+from edge.voices import Change, Gap, Now, Solo, Step, Voice
 from edge.windows import Steps, cut, keep_us
 
 MOST_STEPS = 512  # cut and waiting at once, so that a long catch-up stays small in memory
 
 
-@dataclass(frozen=True)
-class Step:
-    """What the model sees of one step."""
-
-    index: int
-    tensors: Arrays
-    """By tensor name: (R, C) or (E,), no state."""
-    observed: float
-    """Share of the inputs that was measured, 0..1."""
-
-
-@dataclass(frozen=True)
-class Gap:
-    """A stretch in which all of a model's inputs were silent."""
-
-    start_us: int
-    end_us: int | None
-    """None while it lasts."""
-
-
-@dataclass(frozen=True)
-class Now:
-    """A provisional label, open to revision."""
-
-    level: str
-    label: str
-    confidence: float
-    step_end_us: int
-
-
-Change = Segment | Gap
-
-
 class Lane:
     """One model on one station."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, voice: Voice | None = None) -> None:
+        """Take the model's manifest, and a voice if it is not to speak for itself."""
         self.manifest = manifest
+        self._voice = Solo(manifest) if voice is None else voice
         self.placements = frozenset(
             [channel.rpartition(".")[0] for block in manifest.inputs for channel in block.channels]
             + [device.placement for device in manifest.devices]
         )
-        self._decoders = [
-            SegmentDecoder(level, spec, manifest.step_us)
-            for level, spec in zip(manifest.levels, manifest.decoders, strict=True)
-        ]
         self.state = np.zeros(manifest.state_size, np.float32)
-        self.now: list[Now] = []
-        """The newest step's labels, one a level."""
         self.steps_done = 0
         self._next: int | None = None  # step to be cut; None: waits for the next reading
         self._floor = np.iinfo(np.int64).min  # readings before this time were dealt with
-        self._silent: list[Step] = []  # at most reset_after_us of them
+        self._silent: list[Step] = []  # held back, at most reset_after_us of them
+        self._quiet = 0  # silent steps since the last that was not
         self._asked: deque[Step] = deque()  # inferred, not yet answered for: delay_steps of them
         self._queue: deque[Step | Gap] = deque()  # at most MOST_STEPS and one silence
         self._gap_start_us: int | None = None
@@ -107,7 +72,8 @@ class Lane:
         step_us = self.manifest.step_us
         for i, observed in enumerate(steps.observed.tolist()):
             index = steps.first + i
-            step = Step(index, {name: a[i] for name, a in steps.tensors.items()}, observed)
+            tensors = {name: a[i] for name, a in steps.tensors.items()}
+            step = Step(index, tensors, observed, bool(steps.heard[i]))
             self._next = index + 1
             if observed > 0:
                 if self._gap_start_us is not None:
@@ -115,11 +81,14 @@ class Lane:
                     self._gap_start_us = None
                 self._queue.extend([*self._silent, step])
                 self._silent.clear()
+                self._quiet = 0
                 continue
-            self._silent.append(step)
-            if len(self._silent) * step_us > self.manifest.reset_after_us:
-                start_us = self._silent[0].index * step_us
+            self._quiet += 1
+            (self._silent if self._voice.holds else self._queue).append(step)
+            if self._quiet * step_us > self.manifest.reset_after_us:
+                start_us = (index + 1 - self._quiet) * step_us
                 self.drain()
+                self._quiet = 0
                 self._floor, self._next = (index + 1) * step_us, None
                 if self._gap_start_us is None:
                     self._gap_start_us = start_us
@@ -140,7 +109,7 @@ class Lane:
             self._queue.popleft()
             if gap.end_us is None:
                 changes += self._end()
-            changes.append(gap)
+            changes += self._voice.gap(gap)
         return changes
 
     @property
@@ -158,20 +127,17 @@ class Lane:
         self._asked.append(newest)
         if len(self._asked) <= self.manifest.delay_steps:
             return []
-        step = self._asked.popleft()
-        end_us = (step.index + 1) * self.manifest.step_us
-        changes: list[Change] = []
-        self.now = []
-        for level, decoder in zip(self.manifest.levels, self._decoders, strict=True):
-            p = outputs[f"p_{level.name}"]
-            changes += decoder.update(step.index, p, step.observed)
-            self.now.append(Now(level.name, *decoder.provisional, end_us))
-        return changes
+        return self._voice.answer(self._asked.popleft(), outputs)
+
+    @property
+    def now(self) -> list[Now]:
+        """The newest step's labels, one a level."""
+        return self._voice.now
 
     @property
     def open(self) -> list[Segment]:
         """The segments that go on, as far as committed, one a level at most."""
-        return [d.open for d in self._decoders if d.open is not None]
+        return self._voice.open
 
     def drain(self) -> None:
         """Queue as many silent steps as bring out the answers that the model still owes."""
@@ -186,12 +152,11 @@ class Lane:
         assert not self._queue
         if self._next is not None:
             self._floor = self._next * self.manifest.step_us
-        self._next = None
+        self._next, self._quiet = None, 0
         return self._end()
 
     def _end(self) -> list[Change]:
         """End open segments and forget the model's state."""
         self.state = np.zeros_like(self.state)
-        self.now = []
         self._asked.clear()
-        return [change for decoder in self._decoders for change in decoder.finish()]
+        return self._voice.end()

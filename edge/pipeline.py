@@ -16,11 +16,12 @@ from edge.complaints import Complaints
 from edge.config import SiteConfig
 from edge.devices import DeviceState
 from edge.engine import Engine
-from edge.lanes import Change, Gap, Lane, Now
-from edge.records import DeviceRecord, GapRecord, Record, SegmentRecord
-from edge.segments import Segment
+from edge.lanes import Lane
+from edge.records import DeviceRecord, GapRecord, Record, SegmentRecord, SwitchRecord
+from edge.relay import Relay, Switch
 from edge.station import Refused, Station
 from edge.timeline import NEVER_US
+from edge.voices import Change, Gap, Now
 from edge.windows import WindowError
 from sensor_adapters.payloads import DeviceStatus, brief, decode as decode_header
 from sensor_adapters.samples import DecodeError
@@ -182,6 +183,7 @@ class Pipeline:
                 due.append(station)
         records += self._infer(due)
         for station in due:
+            records += self._turns(station)
             station.forget()
         return records
 
@@ -233,18 +235,20 @@ class Pipeline:
 
     def _records(self, station: Station, lane: Lane, changes: list[Change]) -> list[Record]:
         """Return a lane's changes with all that the log wants to know."""
-        name = lane.manifest.name
-        records: list[Record] = []
-        for change in changes:
-            if isinstance(change, Gap):
-                records.append(
-                    GapRecord(
-                        station.id, name, station.session, change.start_us, change.end_us, "silent"
-                    )
-                )
-                continue
-            records.append(_segment(station, lane, change, self._now_us))
-        return records
+        name, modality = lane.manifest.name, "+".join(lane.manifest.modality)
+        return [_record(station, name, modality, change, self._now_us) for change in changes]
+
+    def _turns(self, station: Station) -> list[Record]:
+        """Return what changes by all that the models of a station that take turns have said."""
+        if station.relay is None:
+            return []
+        changes = station.relay.decide(station.complete_steps)
+        return self._relayed(station, station.relay, changes)
+
+    def _relayed(
+        self, station: Station, relay: Relay, changes: list[Change | Switch]
+    ) -> list[Record]:
+        return [_record(station, relay.name, "", change, self._now_us) for change in changes]
 
     def _end_session(self, station: Station) -> None:
         """Infer what is left of a station's session, end what is open, and begin the next."""
@@ -255,6 +259,8 @@ class Pipeline:
         self._ended += self._infer([station])
         for lane in station.lanes:
             self._ended += self._records(station, lane, lane.finish())
+        if station.relay is not None:
+            self._ended += self._relayed(station, station.relay, station.relay.finish())
         self._ended += self.device_records(station)
         self._counted.update(_counts(station))
         station.next_session()
@@ -289,19 +295,21 @@ class Pipeline:
 
     def open_segments(self) -> list[Record]:
         """Return the segments that go on, as far as committed."""
-        return [
-            _segment(station, lane, segment, self._now_us)
-            for station in self.stations.values()
-            for lane in station.lanes
-            for segment in lane.open
-        ]
+        records: list[Record] = []
+        for station in self.stations.values():
+            for lane in station.lanes:
+                records += self._records(station, lane, list(lane.open))
+            if station.relay is not None:
+                records += self._relayed(station, station.relay, list(station.relay.open))
+        return records
 
-    def now(self) -> dict[tuple[str, str], list[Now]]:
-        """Return the provisional labels by (station, bundle)."""
+    def now(self) -> dict[str, tuple[str, list[Now]]]:
+        """Return the provisional labels by station, of its first model or those that take turns."""
         return {
-            (station.id, lane.manifest.name): lane.now
+            station.id: (station.relay.name, station.relay.now)
+            if station.relay
+            else (station.lanes[0].manifest.name, station.lanes[0].now)
             for station in self.stations.values()
-            for lane in station.lanes
         }
 
 
@@ -311,7 +319,15 @@ def _counts(station: Station) -> dict[str, int]:
     return {name: sum(getattr(d, name) for d in devices) for name in ("lost", "late", "duplicated")}
 
 
-def _segment(station: Station, lane: Lane, segment: Segment, now_us: int) -> SegmentRecord:
-    manifest = lane.manifest
-    modality = "+".join(manifest.modality)
-    return SegmentRecord(station.id, manifest.name, modality, station.session, segment, now_us)
+def _record(
+    station: Station, name: str, modality: str, change: Change | Switch, now_us: int
+) -> Record:  # fmt: skip
+    """Return what the log wants to know of a change; a segment may bear its own modality."""
+    if isinstance(change, Gap):
+        span = change.start_us, change.end_us
+        return GapRecord(station.id, name, station.session, *span, "silent")
+    if isinstance(change, Switch):
+        said = change.at_us, change.before, change.after
+        return SwitchRecord(station.id, name, station.session, *said)
+    modality = change.modality or modality
+    return SegmentRecord(station.id, name, modality, station.session, change, now_us)

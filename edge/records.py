@@ -41,6 +41,21 @@ class GapRecord:
 
 
 @dataclass(frozen=True)
+class SwitchRecord:
+    """Of models that take turns, another is heard from ``at_us`` on."""
+
+    station: str
+    bundle: str
+    """Name of the models together."""
+    session: int
+    at_us: int
+    before: str
+    """Name of the model heard until then; empty: none was."""
+    after: str
+    """Name of the model heard from then on; empty: none is, all are silent."""
+
+
+@dataclass(frozen=True)
 class DeviceRecord:
     """What one device has said so far; counters only rise within a session."""
 
@@ -94,4 +109,4 @@ class StationRecord:
     started_us: int
 
 
-Record = SegmentRecord | GapRecord | DeviceRecord | ModelRecord | StationRecord
+Record = SegmentRecord | GapRecord | SwitchRecord | DeviceRecord | ModelRecord | StationRecord

@@ -35,18 +35,24 @@ class Segment:
     """Mean share of the model's inputs that was measured, 0..1."""
     state: Literal["open", "closed", "interrupted"]
     """``interrupted``: the input ended before the action did."""
+    modality: str = ""
+    """Of the models that made it, in order, where several take turns: ``imu,camera``."""
 
 
 class Viterbi:
     """Commits one label a step, at most ``lag_steps`` late; holds at most that many steps."""
 
     def __init__(self, spec: Decoder) -> None:
+        self._lag = spec.lag_steps
+        self.listen(spec)
+        self._score: Doubles | None = None  # (K,) of the best path that ends in each label
+        self._back: list[npt.NDArray[np.int64]] = []  # (K,) each: label one step earlier
+
+    def listen(self, spec: Decoder) -> None:
+        """Take the steps to come as another model's, of the same labels; the lag stays."""
         self._move = np.asarray(spec.log_transition, np.float64)  # (K, K) from, to
         self._prior = spec.prior_weight * np.asarray(spec.log_prior, np.float64)  # (K,)
         self._weight = spec.evidence_weight
-        self._lag = spec.lag_steps
-        self._score: Doubles | None = None  # (K,) of the best path that ends in each label
-        self._back: list[npt.NDArray[np.int64]] = []  # (K,) each: label one step earlier
 
     @property
     def provisional(self) -> int:
@@ -55,10 +61,15 @@ class Viterbi:
             raise RuntimeError("no step was decoded yet")
         return int(self._score.argmax())
 
-    def update(self, probabilities: Floats) -> list[int]:
-        """Take (K,) probabilities of the next step; return the labels committed by it, in order."""
-        log_p = np.log(np.maximum(probabilities, SMALLEST).astype(np.float64))
-        evidence = self._weight * (log_p - self._prior)
+    def update(self, probabilities: Floats | None) -> list[int]:
+        """Take (K,) probabilities of the next step; return the labels committed by it, in order.
+
+        None is a step of which nothing is known: labels go on as they like to.
+        """
+        evidence: Doubles = np.zeros_like(self._prior)
+        if probabilities is not None:
+            log_p = np.log(np.maximum(probabilities, SMALLEST).astype(np.float64))
+            evidence = self._weight * (log_p - self._prior)
         if self._score is None:
             self._score = evidence
             return []
@@ -121,12 +132,17 @@ class _Step:
     """What is kept of a step until its label is committed."""
 
     index: int
-    probabilities: Floats
+    probabilities: Floats | None
     observed: float
+    modality: str
+
+    def probability(self, label: int) -> float:
+        """Return the probability of a label; 0 where nothing is known."""
+        return 0.0 if self.probabilities is None else float(self.probabilities[label])
 
 
 class SegmentDecoder:
-    """One level of one model on one station: probabilities in, segments out."""
+    """One level on one station: probabilities in, segments out."""
 
     def __init__(self, level: Level, spec: Decoder, step_us: int) -> None:
         self._level = level
@@ -136,16 +152,22 @@ class SegmentDecoder:
         self._open: Segment | None = None
         self._steps = 0
 
-    def update(self, step: int, probabilities: Floats, observed: float) -> list[Segment]:
+    def listen(self, spec: Decoder) -> None:
+        """Take the steps to come as another model's, of the same labels."""
+        self._viterbi.listen(spec)
+
+    def update(
+        self, step: int, probabilities: Floats | None, observed: float, modality: str = ""
+    ) -> list[Segment]:
         """Take step ``step``; return segments that began, grew to an end, or both, in order."""
-        self._waiting.append(_Step(step, probabilities, observed))
+        self._waiting.append(_Step(step, probabilities, observed, modality))
         return self._extend(self._viterbi.update(probabilities))
 
     @property
     def provisional(self) -> tuple[str, float]:
         """The newest step's label, open to revision, and its probability."""
         index = self._viterbi.provisional
-        return self._level.labels[index], float(self._waiting[-1].probabilities[index])
+        return self._level.labels[index], self._waiting[-1].probability(index)
 
     @property
     def open(self) -> Segment | None:
@@ -167,7 +189,7 @@ class SegmentDecoder:
             step = self._waiting.pop(0)
             label = self._level.labels[index]
             start_us = step.index * self._step_us
-            p, end_us = float(step.probabilities[index]), start_us + self._step_us
+            p, end_us = step.probability(index), start_us + self._step_us
             if self._open is not None and self._open.label == label:
                 self._steps += 1
                 share = 1 / self._steps
@@ -176,6 +198,7 @@ class SegmentDecoder:
                     end_us=end_us,
                     confidence=self._open.confidence + (p - self._open.confidence) * share,
                     observed=self._open.observed + (step.observed - self._open.observed) * share,
+                    modality=_with(self._open.modality, step.modality),
                 )
                 continue
             if self._open is not None:
@@ -183,7 +206,18 @@ class SegmentDecoder:
             parent = self._level.parents[index] if self._level.parents else ""
             self._steps = 1
             self._open = Segment(
-                self._level.name, label, parent, start_us, end_us, p, step.observed, "open"
-            )
+                self._level.name, label, parent, start_us, end_us, p, step.observed, "open",
+                step.modality,
+            )  # fmt: skip
             changes.append(self._open)
         return changes
+
+
+def _with(modalities: str, another: str) -> str:
+    """Return the modalities with one more, if it is one more.
+
+    >>> _with("imu", "camera"), _with("imu,camera", "imu"), _with("imu", "")
+    ('imu,camera', 'imu,camera', 'imu')
+    """
+    known = modalities.split(",") if modalities else []
+    return modalities if not another or another in known else ",".join([*known, another])

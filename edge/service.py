@@ -1,5 +1,7 @@
 """The loop of the board: inbox to pipeline to log and broker, until told to stop."""
 
+import hashlib
+import json
 import logging
 import threading
 import time
@@ -20,6 +22,7 @@ from edge.engine import open_engine
 from edge.inbox import Inbox
 from edge.pipeline import Model, Pipeline
 from edge.records import ModelRecord, Record, SegmentRecord, StationRecord
+from edge.relay import Relay, RelayError
 from edge.sqlite_log import SqliteLog
 from sensor_adapters.adapter import load_adapter
 from sensor_adapters.topics import Message, base
@@ -52,7 +55,8 @@ def load_models(config: SiteConfig) -> dict[str, Model]:
 
     Raises:
         BundleError: a bundle is damaged, or answers other than its reference.
-        ConfigError: two bundles of one name, or a station lacks a device that a bundle needs.
+        ConfigError: two bundles of one name, a station lacks a device that a bundle needs, or its
+            bundles are to take turns and can not.
     """
     models: dict[str, Model] = {}
     for id_, station in config.stations.items():
@@ -61,6 +65,11 @@ def load_models(config: SiteConfig) -> dict[str, Model]:
                 loaded = bundles.load(Path(folder))
                 models[folder] = Model(loaded, open_engine(loaded))
             _check_devices(id_, config, models[folder])
+        if station.failover:
+            try:
+                Relay([models[folder].bundle.manifest for folder in station.bundles])
+            except RelayError as error:
+                raise ConfigError(f"stations.{id_}.failover: {error}") from error
     names = [m.bundle.manifest.name for m in models.values()]
     if twice := {n for n in names if names.count(n) > 1}:
         raise ConfigError(f"bundles: found {' and '.join(twice)} twice, expected distinct names")
@@ -118,7 +127,6 @@ class Service:
         will = self._announce.status("offline", now_us())
         self._inbox = Inbox(config.broker, client_id, topics, will)
         self._request = f"{prefix}/request/"
-        self._main = {id_: m.bundle.manifest.name for id_, m in _first_models(config, models)}
         self._pending: list[Record] = []
         self._durable_ms: deque[float] = deque(maxlen=10_000)
 
@@ -168,11 +176,10 @@ class Service:
 
     def _tell_actions(self) -> None:
         """Say what each station does now, where that is news; at the end, that nobody knows."""
-        for (station, bundle), now in self._pipeline.now().items():
-            if self._main[station] == bundle:
-                action = self._announce.action(station, bundle, now)
-                if action is not None:
-                    self._publish(action, retain=True)
+        for station, (bundle, now) in self._pipeline.now().items():
+            action = self._announce.action(station, bundle, now)
+            if action is not None:
+                self._publish(action, retain=True)
 
     def _flush(self) -> None:
         """Make what is held durable, then tell it."""
@@ -233,11 +240,6 @@ class Service:
         }
 
 
-def _first_models(config: SiteConfig, models: dict[str, Model]) -> list[tuple[str, Model]]:
-    """Return each station's first model: the one its ``action`` topic speaks of."""
-    return [(id_, models[station.bundles[0]]) for id_, station in config.stations.items()]
-
-
 def _start_records(config: SiteConfig, models: dict[str, Model]) -> list[Record]:
     """Return what the log should know of this start."""
     at_us = now_us()
@@ -257,5 +259,24 @@ def _start_records(config: SiteConfig, models: dict[str, Model]) -> list[Record]
         )
     for id_, station in config.stations.items():
         names = ",".join(models[folder].bundle.manifest.name for folder in station.bundles)
+        if station.failover:
+            records.append(_together([models[folder] for folder in station.bundles], at_us))
         records.append(StationRecord(config.site, config.node, id_, names, at_us))
     return records
+
+
+def _together(models: list[Model], at_us: int) -> ModelRecord:
+    """Return models that take turns as the one that the log knows them as."""
+    manifests = [model.bundle.manifest for model in models]
+    sums = [sha256(model.bundle.folder / MANIFEST) for model in models]
+    first = json.loads((models[0].bundle.folder / MANIFEST).read_text(encoding="utf-8"))
+    name = Relay(manifests).name
+    turns = {manifest.name: sum_ for manifest, sum_ in zip(manifests, sums, strict=True)}
+    return ModelRecord(
+        name,
+        hashlib.sha256("".join(sums).encode()).hexdigest(),
+        ",".join("+".join(manifest.modality) for manifest in manifests),
+        ",".join(dict.fromkeys(model.engine.name for model in models)),
+        json.dumps({"name": name, "levels": first["levels"], "turns": turns}),
+        at_us,
+    )

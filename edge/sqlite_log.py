@@ -20,6 +20,7 @@ from edge.records import (
     Record,
     SegmentRecord,
     StationRecord,
+    SwitchRecord,
 )
 from edge.timeline import NEVER_US
 
@@ -51,17 +52,23 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (station, session, bundle, level, start_us) DO UPDATE SET
     label = excluded.label, parent = excluded.parent, end_us = excluded.end_us,
     confidence = excluded.confidence, observed = excluded.observed, state = excluded.state,
-    emitted_us = excluded.emitted_us
+    modality = excluded.modality, emitted_us = excluded.emitted_us
 WHERE (state = 'open' OR excluded.state <> 'open')
-    AND (label, parent, end_us, confidence, observed, state) IS NOT
+    AND (label, parent, end_us, confidence, observed, state, modality) IS NOT
         (excluded.label, excluded.parent, excluded.end_us, excluded.confidence,
-         excluded.observed, excluded.state)
+         excluded.observed, excluded.state, excluded.modality)
 """
 GAP = """
 INSERT INTO gaps (station, bundle, session, start_us, end_us, reason)
 VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (station, bundle, session, start_us) DO UPDATE SET
     end_us = coalesce(excluded.end_us, end_us), reason = excluded.reason
+"""
+SWITCH = """
+INSERT INTO switches (station, bundle, session, at_us, before, after)
+VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (station, bundle, session, at_us) DO UPDATE SET
+    before = excluded.before, after = excluded.after
 """
 DEVICE = """
 INSERT INTO device_states (station, device, session, adapter, placement, status, boot, first_us,
@@ -73,7 +80,7 @@ ON CONFLICT (station, device, session) DO UPDATE SET
     messages = excluded.messages, samples = excluded.samples, rejected = excluded.rejected,
     duplicated = excluded.duplicated, lost = excluded.lost, late = excluded.late
 """
-STATEMENTS = (MODEL, STATION, SEGMENT, GAP, DEVICE)  # models first: segments refer to them
+STATEMENTS = (MODEL, STATION, SEGMENT, GAP, SWITCH, DEVICE)  # models first: segments refer to them
 
 
 class LogError(Exception):
@@ -186,6 +193,8 @@ class SqliteLog:
             )  # fmt: skip
         if isinstance(r, GapRecord):
             return GAP, (r.station, r.bundle, r.session, r.start_us, r.end_us, r.reason)
+        if isinstance(r, SwitchRecord):
+            return SWITCH, (r.station, r.bundle, r.session, r.at_us, r.before, r.after)
         if isinstance(r, DeviceRecord):
             first_us, last_us = (None if t == NEVER_US else t for t in (r.first_us, r.last_us))
             return DEVICE, (

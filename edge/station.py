@@ -11,6 +11,7 @@ from edge.bundle import Manifest
 from edge.config import Station as StationConfig, Time
 from edge.devices import DeviceState
 from edge.lanes import Lane
+from edge.relay import Relay, Turn
 from edge.timeline import NEVER_US, Timeline
 from sensor_adapters.adapter import load_adapter
 from sensor_adapters.samples import DecodeError, Samples
@@ -27,6 +28,11 @@ class Station:
         self, id_: str, config: StationConfig, manifests: list[Manifest], time: Time, session: int
     ) -> None:
         self.id = id_
+        """Take the models' manifests in the order of the configuration.
+
+        Raises:
+            RelayError: the models are to take turns and can not.
+        """
         self._config, self._manifests, self._time = config, manifests, time
         self._grid_us = max(m.step_us for m in manifests)
         self._step_us = min(m.step_us for m in manifests)
@@ -41,7 +47,12 @@ class Station:
         """Start a session with nothing heard."""
         self.session = session
         self.timeline = Timeline(self._time.lateness_us)
-        self.lanes = [Lane(manifest) for manifest in self._manifests]
+        self.relay = Relay(self._manifests) if self._config.failover else None
+        """The models' one voice, if they take turns."""
+        self.lanes = [
+            Lane(manifest, Turn(self.relay, rank) if self.relay else None)
+            for rank, manifest in enumerate(self._manifests)
+        ]
         self.silent_us = 0
         """Wall time since the newest reading that came in time, as far as the board was awake."""
         self._seen_us = NEVER_US
@@ -49,9 +60,14 @@ class Station:
     @property
     def is_due(self) -> bool:
         """Has the watermark passed a step's end since last asked?"""
-        reached = self.timeline.watermark_us // self._step_us
+        reached = self.complete_steps
         due, self._seen_us = reached != self._seen_us, reached
         return due
+
+    @property
+    def complete_steps(self) -> int:
+        """The first step, on the UTC grid, that is not complete."""
+        return self.timeline.watermark_us // self._step_us
 
     @property
     def is_over(self) -> bool:

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from sensor_adapters.adapter import GROUP, load_adapter
+from sensor_adapters.outages import drawn, without
 from sensor_adapters.publisher import BrokerError, Publisher
 from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.recordings import open_recording
@@ -141,11 +142,17 @@ def site(
     site: Site = "demo",
     node: Node = "board-1",
     station: StationId = "pack-1",
+    failover: Annotated[
+        bool, typer.Option(help="The bundles take turns, best first; else side by side.")
+    ] = False,
 ) -> None:
     """Print a site configuration under which a board can be sent this recording."""
     check_names(broker, site=site, node=node, station=station)
     folders = [str(Path(b).resolve()) for b in bundle]
-    print(site_toml(opened(recording), folders, broker, log, site, node, station), end="")
+    if failover and len(folders) < 2:
+        fail("--failover: found one --bundle, expected several to take turns", 2)
+    one = opened(recording)
+    print(site_toml(one, folders, broker, log, site, node, station, failover=failover), end="")
 
 
 @app.command()
@@ -161,12 +168,21 @@ def replay(
     site: Site = "demo",
     node: Node = "board-1",
     station: StationId = "pack-1",
+    outages: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE", help="Of the time that each kind of sensor is dead, 0 to 0.9."
+        ),
+    ] = 0.0,
+    outage_seed: Annotated[int, typer.Option(help="Of the outages' random places.", min=0)] = 0,
     as_json: Json = False,
 ) -> None:
     """Publish a recording over MQTT, in the payloads of live devices.
 
     Ctrl-C ends it in order: the devices say `stopped`, so that the board ends the session.
     """
+    if not 0 <= outages <= 0.9:
+        fail(f"--outages is {outages:g}, expected 0 to 0.9", 2)
     if not 0 <= speed < math.inf:
         fail(f"--speed is {speed:g}, expected 0 (as fast as it goes) or more", 2)
     if seconds is not None and not 0 < seconds < math.inf:
@@ -176,6 +192,11 @@ def replay(
     if seconds is not None:
         start_us, _ = one.span_us()
         one = one.between(start_us, start_us + round(seconds * 1e6))
+    dead = drawn(one, outages, outage_seed)
+    one = without(one, dead)
+    for name, stretches in dead.items():
+        for start_us, end_us in stretches:
+            err.print(f"{name} is dead from {start_us} to {end_us} us", highlight=False)
     try:
         with (
             Publisher(broker, site, node) as publisher,

@@ -4,16 +4,26 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from sensor_adapters import openpack, own_folder, sphere, virtual_station
+from sensor_adapters import openhab, openpack, own_folder, sphere, virtual_station
 from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.samples import US_PER_S
 
 EXPECTED = (
     "an OpenPack session (<user folder>/S0500, with :boxes=1-12 for a part of it),"
-    " a SPHERE recording (<folder>/00001), a folder with a recording.toml"
+    " a SPHERE recording (<folder>/00001), openHAB's changes (<file>.csv:session=1), a folder with"
+    " a recording.toml"
     " or virtual:seed=7,boxes=20"
 )
 _RANGE = re.compile(r"(\d{1,4})-(\d{1,4})\Z")
+_ONE = re.compile(r"(\d{1,4})()\Z")
+_PARTS = {"boxes": "16-20", "part": "0-80, in per cent", "session": "2"}
+"""What may be asked for of a recording, and an example."""
+
+
+_LAYOUTS = {
+    "openpack": "OpenPack", "sphere": "SPHERE", "openhab": "openHAB",
+    "own": "a folder of one's own",
+}  # fmt: skip
 
 
 def open_recording(name: str) -> Recording:
@@ -22,7 +32,8 @@ def open_recording(name: str) -> Recording:
     ``.../U0209/S0500`` is an OpenPack session spread over the user folder ``U0209`` (which
     alone is enough where it holds one session); ``.../U0209/S0500:boxes=16-20`` is its part
     from the first operation of box 16 to the last of box 20. ``.../train/00007`` is a SPHERE
-    recording, ``.../monday`` with a ``recording.toml`` in it a recording of the user's own.
+    recording, ``.../monday`` with a ``recording.toml`` in it a recording of the user's own,
+    ``.../events.csv:session=2`` the second session of what openHAB wrote down.
     ``:part=0-80`` behind any path is the first 80 % of its time.
 
     Raises:
@@ -37,13 +48,16 @@ def open_recording(name: str) -> Recording:
         recording = openpack.read(path)
     elif sphere.recognises(path):
         recording = sphere.read(path)
+    elif openhab.recognises(path):
+        recording = openhab.read(path, first if what == "session" else None)
     elif own_folder.recognises(path):
         recording = own_folder.read(path)
     else:
         raise RecordingError(f"{text}: {_found(path)}, expected {EXPECTED}")
-    if what == "boxes" and recording.layout != "openpack":
-        found = {"sphere": "SPHERE", "own": "a folder of one's own"}[recording.layout]
-        raise RecordingError(f"{name}: {found} has no boxes, expected the path alone or :part=")
+    if {"boxes": "openpack", "session": "openhab"}.get(what, recording.layout) != recording.layout:
+        raise RecordingError(
+            f"{name}: {_LAYOUTS[recording.layout]} has no {what}, expected the path alone or :part="
+        )
     if what == "boxes":
         return openpack.boxes(recording, first, last)
     return share(recording, first, last) if what == "part" else recording
@@ -67,19 +81,18 @@ def without_part(name: str) -> tuple[str, tuple[str, int, int] | None]:
     Raises:
         RecordingError: behind the mark stands no range.
     """
-    for what, expected in (("boxes", "16-20"), ("part", "0-80, in per cent")):
+    for what, example in _PARTS.items():
         text, mark, wanted = name.partition(f":{what}=")
         if not mark:
             continue
-        match = _RANGE.match(wanted)
-        fine = match and int(match[1]) <= int(match[2])
-        if match and what == "part":
-            fine = int(match[1]) < int(match[2]) <= 100
-        if not match or not fine:
+        match = (_ONE if what == "session" else _RANGE).match(wanted)
+        first, last = (int(n or match[1]) for n in match.groups()) if match else (1, 0)
+        if first > last or (what == "part" and not first < last <= 100):
+            kind = "a number" if what == "session" else "first-last"
             raise RecordingError(
-                f"{name}: found {what} {wanted!r}, expected first-last such as {expected}"
+                f"{name}: found {what} {wanted!r}, expected {kind} such as {example}"
             )
-        return text, (what, int(match[1]), int(match[2]))
+        return text, (what, first, last)
     return name, None
 
 

@@ -117,9 +117,11 @@ def address(broker: str) -> tuple[str, int]:
 
 def site_toml(
     recording: Recording, bundles: list[str], broker: str, log: str, site: str, node: str,
-    station: str,
+    station: str, *, failover: bool = False,
 ) -> str:  # fmt: skip
     """Return a site configuration under which a board can be sent this recording.
+
+    With ``failover`` the bundles take turns, best first.
 
     Raises:
         ValueError: ``broker`` is not HOST:PORT.
@@ -139,6 +141,7 @@ def site_toml(
         "",
         f"[stations.{station}]",
         f"bundles = [{', '.join(map(_quoted, bundles))}]",
+        *(["failover = true"] if failover else []),
         "",
         f"[stations.{station}.devices]",
     ]

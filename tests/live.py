@@ -99,12 +99,14 @@ def board(
     bundles: list[Path],
     *,
     python: str = sys.executable,
+    failover: bool = False,
 ) -> Iterator[Board]:
     """Run a board for a recording's devices; yield once it answers."""
     site, db, said = folder / "site.toml", folder / "log.db", folder / "board.log"
     names = [str(bundle) for bundle in bundles]
     broker = f"127.0.0.1:{port}"
-    site.write_text(site_toml(recording, names, broker, db.name, SITE, NODE, STATION))
+    text = site_toml(recording, names, broker, db.name, SITE, NODE, STATION, failover=failover)
+    site.write_text(text)
     command = [python, "-m", "edge", "run", str(site)]
     with said.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT)

@@ -5,9 +5,9 @@ from typing import Literal
 import msgspec
 
 from edge.announce import Announcer
-from edge.lanes import Now
 from edge.records import SegmentRecord
 from edge.segments import Segment
+from edge.voices import Now
 
 
 def said(message) -> dict:

@@ -4,9 +4,10 @@ import msgspec
 import numpy as np
 
 from edge.bundle import Manifest
-from edge.lanes import Gap, Lane
+from edge.lanes import Lane
 from edge.segments import Segment
 from edge.timeline import Timeline
+from edge.voices import Gap
 from sensor_adapters import imu
 from sensor_adapters.samples import Samples
 from tests.edge import models

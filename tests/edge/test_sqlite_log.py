@@ -19,6 +19,7 @@ from edge.records import (
     Record,
     SegmentRecord,
     StationRecord,
+    SwitchRecord,
 )
 from edge.segments import Segment
 from edge.sqlite_log import LogError, SqliteLog
@@ -70,6 +71,11 @@ def segment(
     end_us = MIDNIGHT_US + round(end_s * SECOND_US)
     seen = Segment(level, label, parent, start_us, end_us, 0.9, 0.8, state)  # type: ignore[arg-type]
     return SegmentRecord("packing-1", bundle, bundle, session, seen, end_us + SECOND_US)
+
+
+def switch(at_s: int, before: str, after: str, session: int = 1) -> SwitchRecord:
+    at_us = MIDNIGHT_US + at_s * SECOND_US
+    return SwitchRecord("packing-1", "imu", session, at_us, before, after)
 
 
 def in_a_row(*steps: tuple[str, float], **where: object) -> list[Record]:
@@ -488,6 +494,15 @@ def test_an_action_belongs_to_the_operation_it_shares_most_time_with(log, path):
     ]
 
 
+def test_a_turn_lasts_to_the_next_and_the_last_to_the_end_of_what_was_seen(log, path):
+    log.write(in_a_row(("Picking", 10), ("Scan", 20)))
+    log.write([switch(0, "", "wrist"), switch(12, "wrist", "camera"), switch(25, "camera", "")])
+    log.write([switch(12, "wrist", "camera")])  # said again
+    rows = read(path, "SELECT model, start_us, end_us FROM turns ORDER BY start_us")
+    seconds = [(m, *((t - MIDNIGHT_US) / SECOND_US for t in span)) for m, *span in rows]
+    assert seconds == [("wrist", 0, 12), ("camera", 12, 25), ("", 25, 30)]
+
+
 def many(count: int) -> list[Record]:
     """Return about ``count`` segments of two models: operations of four actions each."""
     records: list[Record] = []
@@ -502,7 +517,8 @@ def many(count: int) -> list[Record]:
                 records.append(
                     segment(action, at_s, at_s + 10, level="action", parent=label, session=session)
                 )
-    return records + [replace(r, bundle="camera") for r in records if isinstance(r, SegmentRecord)]
+    records += [replace(r, bundle="camera") for r in records if isinstance(r, SegmentRecord)]
+    return records + [switch(60 * i, "camera", "imu") for i in range(count // 100)]
 
 
 @pytest.mark.slow

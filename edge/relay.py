@@ -1,0 +1,270 @@
+"""Several models take turns on one station: the best whose sensors are alive names the steps.
+
+All models run side by side, so that each knows what came before when its turn comes; at every step
+one of them is heard. In order of preference: the first whose inputs were all observed in this step
+and the one before. So a model loses its turn in the first step in which one of its inputs is
+silent, and has it back in the second in which all are there. What is open is carried over: the
+decoder goes on, with the new model's evidence.
+
+Steps in which no model observed anything wait until one does; if that takes longer than the models
+bridge, what was open ends where observation ended.
+
+What is decided of a step depends on steps up to it alone, so it is the same live and in evaluation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from edge.bundle import Arrays, Decoder, Manifest
+from edge.segments import Segment, SegmentDecoder
+from edge.voices import Change, Gap, Now, Step
+
+GAP_STEPS = 2
+"""Silent steps that make a gap."""
+
+
+class RelayError(Exception):
+    """Models can not take turns; the text names found and expected."""
+
+
+@dataclass(frozen=True)
+class Switch:
+    """From ``at_us`` on another model is heard."""
+
+    at_us: int
+    before: str
+    """Name of the model heard until then; empty at the beginning and after a gap."""
+    after: str
+    """Name of the model heard from then on; empty: no model observes anything."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What one model says of one step."""
+
+    probabilities: Arrays
+    """(K,) by level, labels in the relay's order."""
+    observed: float
+    heard: bool
+
+
+class Relay:
+    """The models of one station, best first, and the one voice that they share."""
+
+    def __init__(self, manifests: Sequence[Manifest]) -> None:
+        """Take the models' manifests, best first.
+
+        Raises:
+            RelayError: they differ in their steps or in what they name.
+        """
+        first = manifests[0]
+        self.name = ">".join(manifest.name for manifest in manifests)
+        """What the log calls it."""
+        self._models = [_fitted(manifest, first) for manifest in manifests]
+        self._orders = [_orders(manifest, first) for manifest in manifests]
+        self._levels, self._step_us = first.levels, first.step_us
+        self._delay = max(manifest.delay_steps for manifest in manifests)
+        self._gap_steps = max(GAP_STEPS, self._delay + 1)
+        bridged_us = min(manifest.reset_after_us for manifest in manifests)
+        self._reset_steps = max(bridged_us // self._step_us, self._gap_steps)
+        self._decoders = self._new_decoders()
+        self._heard_before = [False] * len(manifests)
+        self._answers: dict[int, dict[int, _Answer]] = {}  # by step, by rank; until decided
+        self._next: int | None = None  # step to be decided
+        self._turn: int | None = None
+        self._silent: list[int] = []  # at most as many as the models bridge
+        self._gap_us: int | None = None
+        self.now: list[Now] = []
+        """The newest step's labels, one a level."""
+
+    def _new_decoders(self) -> list[SegmentDecoder]:
+        lags = [
+            max(m.decoders[i].lag_steps for m in self._models) for i in range(len(self._levels))
+        ]
+        specs = self._models[0].decoders
+        return [
+            SegmentDecoder(level, msgspec.structs.replace(spec, lag_steps=lag), self._step_us)
+            for level, spec, lag in zip(self._levels, specs, lags, strict=True)
+        ]
+
+    def answer(self, rank: int, step: Step, outputs: Arrays) -> None:
+        """Take what the model of a rank says of a step."""
+        if self._next is not None and step.index < self._next:
+            return
+        said = {
+            level.name: outputs[f"p_{level.name}"][order]
+            for level, order in zip(self._levels, self._orders[rank], strict=True)
+        }
+        answers = self._answers.setdefault(step.index, {})
+        answers[rank] = _Answer(said, step.observed, step.heard)
+
+    def decide(self, complete: int) -> list[Change | Switch]:
+        """Return what changes by all steps before ``complete`` that the models have spoken of."""
+        changes: list[Change | Switch] = []
+        if self._next is None:
+            if not self._answers:
+                return changes
+            self._next = min(self._answers)
+        while self._next < complete - self._delay:
+            changes += self._step(self._next, self._answers.pop(self._next, {}))
+            self._next += 1
+        return changes
+
+    def _step(self, index: int, answers: dict[int, _Answer]) -> list[Change | Switch]:
+        turn = self._choice(answers)
+        if turn is None:
+            return self._silence(index)
+        changes: list[Change | Switch] = []
+        start_us = index * self._step_us
+        if self._gap_us is not None:
+            changes.append(Gap(self._gap_us, start_us))
+            self._gap_us = None
+        for silent in self._silent:
+            changes += self._decode(silent, None)
+        self._silent.clear()
+        if turn != self._turn:
+            before = "" if self._turn is None else self._models[self._turn].name
+            changes.append(Switch(start_us, before, self._models[turn].name))
+            self._turn = turn
+            for decoder, spec in zip(self._decoders, self._models[turn].decoders, strict=True):
+                decoder.listen(spec)
+        return changes + self._decode(index, answers[turn])
+
+    def _choice(self, answers: dict[int, _Answer]) -> int | None:
+        """Return the rank of the model to be heard; None where none observed anything."""
+        best: tuple[int, int] | None = None
+        for rank in range(len(self._models)):
+            answer = answers.get(rank)
+            heard = answer is not None and answer.heard
+            steady = heard and (self._heard_before[rank] or rank == self._turn)
+            self._heard_before[rank] = heard
+            if answer is not None and answer.observed > 0:
+                place = (0 if steady else 1 if heard else 2, rank)
+                best = place if best is None else min(best, place)
+        return None if best is None else best[1]
+
+    def _silence(self, index: int) -> list[Change | Switch]:
+        """Hold a step of which nothing is known; say that there is a gap, and when it is long."""
+        changes: list[Change | Switch] = []
+        if self._gap_us is not None and not self._silent:
+            return changes  # what was open has ended
+        self._silent.append(index)
+        if len(self._silent) == self._gap_steps:
+            self._gap_us = self._silent[0] * self._step_us
+            changes.append(Gap(self._gap_us, None))
+            if self._turn is not None:
+                changes.append(Switch(self._gap_us, self._models[self._turn].name, ""))
+                self._turn = None
+        if len(self._silent) > self._reset_steps:
+            changes += self._end()
+            self._silent.clear()
+        return changes
+
+    def _decode(self, index: int, answer: _Answer | None) -> list[Change | Switch]:
+        changes: list[Change | Switch] = []
+        self.now = []
+        end_us = (index + 1) * self._step_us
+        for level, decoder in zip(self._levels, self._decoders, strict=True):
+            if answer is None or self._turn is None:
+                changes += decoder.update(index, None, 0.0)
+            else:
+                modality = "+".join(self._models[self._turn].modality)
+                p = answer.probabilities[level.name]
+                changes += decoder.update(index, p, answer.observed, modality)
+            self.now.append(Now(level.name, *decoder.provisional, end_us))
+        return changes
+
+    @property
+    def open(self) -> list[Segment]:
+        """The segments that go on, as far as committed, one a level at most."""
+        return [d.open for d in self._decoders if d.open is not None]
+
+    def finish(self) -> list[Change | Switch]:
+        """Decide all steps that there are, end what is open; the relay starts anew after it."""
+        changes = self.decide(max(self._answers, default=0) + 1 + self._delay)
+        changes += self._end()
+        self._silent.clear()
+        self._heard_before = [False] * len(self._models)
+        self._next = self._turn = self._gap_us = None
+        return changes
+
+    def _end(self) -> list[Segment]:
+        """End open segments where observation ended."""
+        self.now = []
+        ended = [change for decoder in self._decoders for change in decoder.finish()]
+        self._decoders = self._new_decoders()
+        return ended
+
+
+class Turn:
+    """One model's voice in a relay: what it says is kept until it is decided who is heard."""
+
+    holds = False
+
+    def __init__(self, relay: Relay, rank: int) -> None:
+        self._relay, self._rank = relay, rank
+        self.now: list[Now] = []
+        self.open: list[Segment] = []
+
+    def answer(self, step: Step, outputs: Arrays) -> list[Change]:
+        """Pass it on."""
+        self._relay.answer(self._rank, step, outputs)
+        return []
+
+    def gap(self, gap: Gap) -> list[Change]:
+        """Say nothing: others may see."""
+        return []
+
+    def end(self) -> list[Change]:
+        """Say nothing: others may go on."""
+        return []
+
+
+def _orders(manifest: Manifest, first: Manifest) -> list[list[int]]:
+    """Return, by level, where each of the first model's labels stands in another's answer.
+
+    Raises:
+        RelayError: they differ in their steps, levels or labels.
+    """
+    if manifest.step_us != first.step_us:
+        raise RelayError(
+            f"{manifest.name} has steps of {manifest.step_us} us, expected"
+            f" {first.step_us} as {first.name}"
+        )
+    names = [level.name for level in manifest.levels]
+    expected = [level.name for level in first.levels]
+    if names != expected:
+        raise RelayError(
+            f"{manifest.name} names {' and '.join(names)}, expected"
+            f" {' and '.join(expected)} as {first.name}"
+        )
+    orders = []
+    for level, wanted in zip(manifest.levels, first.levels, strict=True):
+        if odd := set(level.labels) ^ set(wanted.labels):
+            raise RelayError(
+                f"{manifest.name} and {first.name} differ in {level.name} by"
+                f" {', '.join(sorted(odd))}, expected the same labels"
+            )
+        orders.append([level.labels.index(label) for label in wanted.labels])
+    return orders
+
+
+def _fitted(manifest: Manifest, first: Manifest) -> Manifest:
+    """Return a manifest whose decoders have the first model's order of labels."""
+    decoders = tuple(
+        _reordered(spec, order)
+        for spec, order in zip(manifest.decoders, _orders(manifest, first), strict=True)
+    )
+    return msgspec.structs.replace(manifest, decoders=decoders)
+
+
+def _reordered(spec: Decoder, order: list[int]) -> Decoder:
+    move = np.asarray(spec.log_transition)[np.ix_(order, order)]
+    return msgspec.structs.replace(
+        spec,
+        log_transition=tuple(tuple(row) for row in move.tolist()),
+        log_prior=tuple(spec.log_prior[i] for i in order),
+    )

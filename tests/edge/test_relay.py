@@ -1,0 +1,213 @@
+"""Models that take turns: who is heard, what is carried over, what is a gap."""
+
+from itertools import pairwise
+
+import msgspec
+import numpy as np
+import pytest
+
+from edge.bundle import Level, Manifest
+from edge.relay import Relay, RelayError, Switch
+from edge.segments import Segment
+from edge.voices import Gap, Step
+from tests.edge import models
+from tests.edge.models import LABELS, S, decoder
+
+BEST, SECOND = 0, 1
+DELAY = 1
+
+
+def manifest(name: str, labels: tuple[str, ...] = LABELS, **changes: object) -> Manifest:
+    return models.manifest(
+        name=name, modality=(name,), delay_steps=DELAY, reset_after_us=10 * S,
+        levels=(Level(name="operation", labels=labels),),
+        decoders=(decoder("operation", len(labels)),), **changes,
+    )  # fmt: skip
+
+
+class Played:
+    """A relay that hears, step by step, what its models say; seconds are steps."""
+
+    def __init__(self, *manifests: Manifest) -> None:
+        self.manifests = manifests or (manifest("imu"), manifest("camera"))
+        self.relay = Relay(self.manifests)
+        self.said: list[object] = []
+        self._at = 0
+
+    def says(self, rank: int, at: int, label: str, heard: bool = True, observed: float = 1) -> None:
+        labels = self.manifests[rank].levels[0].labels
+        p = np.full(len(labels), 0.02, np.float32)
+        p[labels.index(label)] = 0.96
+        self.relay.answer(rank, Step(at, {}, observed if heard else observed / 2, heard),
+                          {"p_operation": p})  # fmt: skip
+
+    def steps(self, count: int, *labels: str | None) -> "Played":
+        """Let so many steps pass in which the models say these labels; None is a dead sensor."""
+        for _ in range(count):
+            for rank, label in enumerate(labels):
+                if label is None:
+                    self.says(rank, self._at, LABELS[0], heard=False, observed=0)
+                else:
+                    self.says(rank, self._at, label)
+            self._at += 1
+            self.said += self.relay.decide(self._at + DELAY)
+        return self
+
+    def end(self) -> "Played":
+        self.said += self.relay.finish()
+        return self
+
+    @property
+    def segments(self) -> list[tuple]:
+        return [
+            (s.label, s.start_us // S, s.end_us // S, s.state, s.modality)
+            for s in self.said
+            if isinstance(s, Segment) and s.state != "open"
+        ]
+
+    @property
+    def switches(self) -> list[tuple]:
+        return [(s.at_us // S, s.before, s.after) for s in self.said if isinstance(s, Switch)]
+
+    @property
+    def gaps(self) -> list[tuple]:
+        return [
+            (g.start_us // S, None if g.end_us is None else g.end_us // S)
+            for g in self.said
+            if isinstance(g, Gap)
+        ]
+
+
+def test_the_best_model_is_heard_while_its_sensors_live():
+    played = Played().steps(10, "pick", "ship").end()
+    assert played.segments == [("pick", 0, 10, "interrupted", "imu")]
+    assert played.switches == [(0, "", "imu")]
+
+
+def test_a_dead_sensor_is_replaced_at_once_and_its_open_segment_goes_on():
+    played = Played().steps(5, "pick", "pick").steps(5, None, "pick").end()
+    assert played.switches == [(0, "", "imu"), (5, "imu", "camera")]
+    assert played.segments == [("pick", 0, 10, "interrupted", "imu,camera")]
+
+
+def test_a_sensor_that_returns_has_its_turn_in_its_second_step():
+    played = Played().steps(5, None, "pick").steps(5, "pick", "pick").end()
+    assert played.switches == [(0, "", "camera"), (6, "camera", "imu")]
+
+
+def test_a_sensor_that_comes_and_goes_does_not_have_its_turn():
+    played = Played().steps(3, None, "pick")
+    for _ in range(5):
+        played.steps(1, "ship", "pick").steps(1, None, "pick")
+    assert played.end().switches == [(0, "", "camera")]
+    assert [s[0] for s in played.segments] == ["pick"]
+
+
+def test_a_model_that_misses_one_of_its_sensors_gives_way_to_one_that_has_all():
+    played = Played(manifest("all"), manifest("imu"))
+    played.steps(4, "pick", "pick")
+    for at in range(4, 8):
+        played.says(0, at, "ship", heard=False)
+        played.says(1, at, "pick")
+        played.said += played.relay.decide(at + 1 + DELAY)
+    assert played.end().switches == [(0, "", "all"), (4, "all", "imu")]
+    assert [s[0] for s in played.segments] == ["pick"]
+
+
+def test_half_a_model_is_better_than_none():
+    played = Played(manifest("all"), manifest("imu"))
+    for at in range(4):
+        played.says(0, at, "pick", heard=False)
+        played.says(1, at, "ship", heard=False, observed=0)
+    assert played.end().segments == [("pick", 0, 4, "interrupted", "all")]
+
+
+def test_the_action_may_change_while_another_model_is_heard():
+    played = Played().steps(5, "pick", "pick").steps(3, None, "pick").steps(9, None, "pack")
+    played.steps(9, "ship", "pack").end()
+    assert [s[:3] for s in played.segments] == [("pick", 0, 8), ("pack", 8, 18), ("ship", 18, 26)]
+    assert [s[4] for s in played.segments] == ["imu,camera", "camera", "imu"]
+
+
+def test_where_all_are_dead_there_is_a_gap_and_a_short_one_is_bridged():
+    played = Played().steps(5, "pick", "pick").steps(4, None, None).steps(5, "pick", None).end()
+    assert played.gaps == [(5, None), (5, 9)]
+    assert played.switches == [(0, "", "imu"), (5, "imu", ""), (9, "", "imu")]
+    assert played.segments == [("pick", 0, 14, "interrupted", "imu")]
+
+
+def test_one_dead_step_is_no_gap():
+    played = Played().steps(5, "pick", "pick").steps(1, None, None).steps(5, "pick", "pick").end()
+    assert played.gaps == []
+    assert played.switches == [(0, "", "imu")]
+    assert played.segments == [("pick", 0, 11, "interrupted", "imu")]
+
+
+def test_a_long_gap_ends_what_was_open_where_observation_ended():
+    played = Played().steps(5, "pick", "pick").steps(30, None, None).steps(5, "pick", "pick").end()
+    assert played.gaps == [(5, None), (5, 35)]
+    assert played.segments == [
+        ("pick", 0, 5, "interrupted", "imu"), ("pick", 35, 40, "interrupted", "imu"),
+    ]  # fmt: skip
+
+
+def test_silence_at_the_end_is_not_claimed():
+    played = Played().steps(5, "pick", "pick").steps(6, None, None).end()
+    assert played.segments == [("pick", 0, 5, "interrupted", "imu")]
+
+
+def test_no_two_segments_overlap_whatever_dies():
+    rng = np.random.default_rng(3)
+    played = Played()
+    for _ in range(400):
+        one, other = (LABELS[rng.integers(3)] if rng.random() < 0.6 else None for _ in range(2))
+        played.steps(int(rng.integers(1, 6)), one, other)
+    spans = [s[1:3] for s in played.end().segments]
+    assert len(spans) > 50
+    assert all(a[1] <= b[0] for a, b in pairwise(spans))
+
+
+def test_whether_steps_are_decided_one_by_one_or_all_at_the_end_is_the_same():
+    def told(at_once: bool) -> Played:
+        rng, played = np.random.default_rng(5), Played()
+        for at in range(600):
+            for rank in (BEST, SECOND):
+                if rng.random() < 0.6:
+                    label, heard = LABELS[rng.integers(3)], bool(rng.random() < 0.7)
+                    played.says(rank, at, label, heard=heard)
+            if not at_once:
+                played.said += played.relay.decide(at + 1 + DELAY)
+        return played.end()
+
+    now, later = told(False), told(True)
+    assert now.segments == later.segments
+    assert now.switches == later.switches
+    assert len(now.switches) > 50
+
+
+def test_labels_in_another_order_are_the_same_labels():
+    played = Played(manifest("imu"), manifest("camera", ("ship", "pick", "pack")))
+    played.steps(6, None, "ship").steps(6, None, "pack").end()
+    assert [s[:3] for s in played.segments] == [("ship", 0, 6), ("pack", 6, 12)]
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (manifest("b", ("pick", "pack", "wrap")), "differ in operation by ship, wrap"),
+        (manifest("b", step_us=2 * S), "b has steps of 2000000 us, expected 1000000"),
+    ],
+)
+def test_models_that_speak_of_other_things_can_not_take_turns(other, told):
+    with pytest.raises(RelayError, match=told):
+        Relay([manifest("a"), other])
+
+
+def test_models_of_other_levels_can_not_take_turns():
+    other = msgspec.structs.replace(manifest("b"), levels=(Level(name="action", labels=LABELS),))
+    with pytest.raises(RelayError, match="b names action, expected operation as a"):
+        Relay([manifest("a"), other])
+
+
+def test_the_log_names_the_models_together_best_first():
+    assert Relay([manifest("imu"), manifest("camera")]).name == "imu>camera"
