@@ -9,7 +9,7 @@ import typer
 
 from edge.bundle import BundleError
 from sensor_adapters.recording import RecordingError
-from trainer import judging_commands, teaching_commands
+from trainer import clip_commands, judging_commands, teaching_commands
 from trainer.recipes import Recipe, Split, recipe as recipe_of
 from trainer.terminal import (
     DataFolder,
@@ -250,6 +250,7 @@ def table_(
 app.command("ablate")(teaching_commands.ablate)
 app.command("parts")(teaching_commands.parts)
 app.command("bench")(teaching_commands.bench)
+app.command("transfer")(clip_commands.transfer)
 app.command("evaluate")(judging_commands.evaluate)
 app.command("score")(judging_commands.score)
 
