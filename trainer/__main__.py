@@ -253,6 +253,7 @@ app.command("bench")(teaching_commands.bench)
 app.command("transfer")(clip_commands.transfer)
 app.command("evaluate")(judging_commands.evaluate)
 app.command("score")(judging_commands.score)
+app.command("rehearse")(judging_commands.rehearse)
 
 
 def main() -> None:

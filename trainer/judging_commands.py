@@ -13,12 +13,17 @@ from sensor_adapters.recording import Recording
 from trainer import score as scoring
 from trainer.metrics import evaluate_stretches
 from trainer.stretches import Drawing, Stretch
-from trainer.terminal import err, fail, opened, show
+from trainer.terminal import err, fail, opened, seed_range, show
 from trainer.truth import ScoreError
 
 SCORES = (
     "bundle", "level", "macro_f1", "accuracy", "edit", "f1_10", "f1_25", "f1_50", "boundary_f1",
     "segments",
+)  # fmt: skip
+
+REHEARSED = (
+    "dead", "seed", "all_alive", "failover", "best_single", "best_single_f1", "switches", "gaps",
+    "overlaps",
 )  # fmt: skip
 
 RecordingName = Annotated[
@@ -103,6 +108,41 @@ def score(
         for level in levels
     ]
     report([{"recording": one.name, **row.as_dict()} for row in rows], drawings, one, to, picture)
+
+
+def rehearse(
+    recording: RecordingName,
+    bundle: Annotated[list[Path], typer.Option(help="Folder of a bundle, best first; repeat.")],
+    dead: Annotated[
+        str, typer.Option(help="Shares of the time, joined by commas.")
+    ] = "0.1,0.3,0.5",
+    seeds: Annotated[str, typer.Option(help="First and last, as 0-2.")] = "0-2",
+    to: JsonFile = None,
+) -> None:
+    """Let sensors die at random and tell what models that take turns make of it."""
+    from edge.engine import open_engine
+    from edge.relay import RelayError
+    from trainer import rehearsal
+
+    if len(bundle) < 2:
+        fail("--bundle: found one, expected several to take turns", 2)
+    try:
+        shares = [float(one) for one in dead.split(",")]
+    except ValueError:
+        fail(f"--dead is {dead!r}, expected shares as 0.1,0.3", 2)
+    if not all(0 <= share <= 0.9 for share in shares):
+        fail(f"--dead is {dead!r}, expected shares from 0 to 0.9", 2)
+    one, wanted = opened(recording), seed_range(seeds)
+    try:
+        loaded = [bundles.load(folder) for folder in bundle]
+        models = [(b.manifest, open_engine(b)) for b in loaded]
+        found = rehearsal.rehearse(models, one, shares, wanted, rehearsal.mean_dead_s(one))
+        rows = [each.as_dict() for each in found]
+    except (BundleError, RelayError, ScoreError) as error:
+        fail(str(error), 2)
+    show(rows, REHEARSED, to == Path("-"))
+    if to and to != Path("-"):
+        to.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 def report(
