@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sensor_adapters import openpack, sphere
+from sensor_adapters import openhab, openpack, sphere
 from sensor_adapters.openpack_errors import errors_of, is_unfit
 from sensor_adapters.openpack_truth import label_files
 from sensor_adapters.own_description import describe
@@ -224,6 +224,16 @@ def _sphere(recipe: Recipe, folder: Path, name: str) -> Entry:
     return _entry(recipe, name, files, labels)
 
 
+def _openhab(recipe: Recipe, folder: Path, name: str) -> Entry:
+    path = folder / name
+    try:
+        openhab.sessions(path)
+    except RecordingError as error:
+        return Entry("", name, problems=(str(error),))
+    needed = (*openhab.COLUMNS, *(openhab.LEVELS[level] for level in recipe.levels))
+    return _entry(recipe, name, [_file("changes", folder, path, True, needed)], recipe.levels)
+
+
 def _own(recipe: Recipe, folder: Path, name: str) -> Entry:
     path = folder / name
     try:
@@ -253,6 +263,7 @@ _LAYOUTS: dict[str, Callable[[Recipe, Path, str], Entry]] = {
     "virtual": _virtual,
     "openpack": _openpack,
     "sphere": _sphere,
+    "openhab": _openhab,
     "own": _own,
 }
 

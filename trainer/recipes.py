@@ -48,7 +48,7 @@ class Recipe:
 
     name: str
     data: str
-    """``virtual``, ``openpack``, ``sphere`` or ``own``."""
+    """``virtual``, ``openpack``, ``sphere``, ``openhab`` or ``own``."""
     modality: tuple[str, ...]
     split: Split
     levels: tuple[str, ...]
@@ -319,6 +319,43 @@ def sphere(modality: str) -> Recipe:
     )
 
 
+RALT_FILE = "openhab_events.csv"
+RALT_SESSIONS = 7
+RALT_ITEMS = (
+    "BdRm_Motion_1", "BdRm_Motion_2", "BdRm_Tch_1", "BdRm_Tch_2", "BdRm_Tch_3", "BdRm_Tch_4",
+    "BdRm_Tch_5", "BhRm_Motion_1", "BhRm_Motion_2", "BhRm_Tch_3", "BhRm_light", "DgRm_Motion_1",
+    "DgRm_Motion_2", "Hall_Motion", "Ktch_B1_Cupboard", "Ktch_B1_Draw", "Ktch_B2_Cupboard",
+    "Ktch_Motion_1", "Ktch_Motion_2", "Ktch_T1_Cupboard", "Ktch_T2_Cupboard", "Ktch_T3_Cupboard",
+    "Ktch_T4_Cupboard", "LgRm_Tch_1", "LgRm_Tch_2", "LgRm_Tch_4", "LgRm_Tch_5",
+)  # fmt: skip
+"""Motion, touch, cupboards, a drawer and a light; blinds and power are no on and off."""
+
+
+def ralt(fold: str) -> Recipe:
+    """Return the recipe of a house's devices alone; ``session3`` tests on the third session.
+
+    The session before it, or the last, validates.
+    """
+    test = int(fold.removeprefix("session"))
+    validation = (test - 2) % RALT_SESSIONS + 1
+    train = [n for n in range(1, RALT_SESSIONS + 1) if n not in (test, validation)]
+
+    def sessions(*numbers: int) -> tuple[str, ...]:
+        return tuple(f"{RALT_FILE}:session={number}" for number in numbers)
+
+    return Recipe(
+        name=f"ralt-{fold}",
+        data="openhab",
+        modality=("iot",),
+        split=Split(sessions(*train), sessions(validation), sessions(test)),
+        levels=("activity",),
+        devices=tuple(_level(item) for item in RALT_ITEMS),
+        updates=400,
+        dropout=0.5,
+        data_license="RALT (Smith et al. 2020), no licence stated: not for redistribution",
+    )
+
+
 _ANY = tuple(
     "-".join(some) for n in range(1, 4) for some in combinations(OWN_SENSORS, n)
 )  # imu, camera, iot, and every two, and all three
@@ -332,6 +369,7 @@ _FAMILIES: dict[str, tuple[Callable[[str], Recipe], tuple[str, ...]]] = {
             "imu-radio", "imu-camera-iot-radio",
         ),
     ),
+    "ralt": (ralt, tuple(f"session{n}" for n in range(1, RALT_SESSIONS + 1))),
     "own": (own, _ANY),
 }  # fmt: skip
 _OPENPACK_SHOWN = (

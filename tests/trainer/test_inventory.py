@@ -178,3 +178,23 @@ def test_the_published_session_is_all_there(data):
     found = check(recipe("openpack-u0209-imu-scanner-printer-actions"), folder)
     assert not found.missing
     assert {file.what: file.rows for file in found.entries[0].files}["atr01"] == 46800
+
+
+# --- openHAB ---
+
+
+def test_a_house_without_labels_is_told_before_anything_trains(tmp_path):
+    one = recipe("ralt-session3")
+    missing = check(one, tmp_path).missing
+    assert len(missing) == 7
+    assert "openhab_events.csv" in missing[0].problems[0]
+    write(tmp_path / "openhab_events.csv", "item,unix_timestamp,value", "a,1563960526000,ON")
+    (problem,) = check(one, tmp_path).missing[0].problems
+    assert problem == "openhab_events.csv has no column activity_label"
+
+
+def test_every_session_of_the_house_is_tested_once_and_validates_once():
+    splits = [recipe(f"ralt-session{n}").split for n in range(1, 8)]
+    assert len({s.test for s in splits}) == len({s.validation for s in splits}) == 7
+    for split in splits:
+        assert len({*split.train, *split.validation, *split.test}) == 7
