@@ -9,7 +9,7 @@ from edge.bundle import Input, Level, Manifest, MaskDevice
 from sensor_adapters.recording import Recording
 from trainer.datasets import Examples
 from trainer.prepared import Parts
-from trainer.recipes import Recipe, Split
+from trainer.recipe_parts import Recipe, Split
 from trainer.sigformer import DenseInput, SigFormer, SigFormerConfig
 from trainer.teacher_recipes import TeacherRecipe
 

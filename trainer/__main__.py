@@ -10,7 +10,8 @@ import typer
 from edge.bundle import BundleError
 from sensor_adapters.recording import RecordingError
 from trainer import clip_commands, judging_commands, teaching_commands
-from trainer.recipes import Recipe, Split, recipe as recipe_of
+from trainer.recipe_parts import Recipe, Split
+from trainer.recipes import recipe as recipe_of
 from trainer.terminal import (
     DataFolder,
     Json,
@@ -131,6 +132,7 @@ def fit(
 
     from trainer import fit as fitting
     from trainer.saved_teacher import is_teacher
+    from trainer.teacher_answers import distilled
 
     checked_device(device)
     if is_teacher(to):
@@ -140,7 +142,7 @@ def fit(
         one = dataclasses.replace(one, updates=updates)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        prepared = fitting.prepare(one, data)
+        prepared = distilled(one, fitting.prepare(one, data), data, seed, device, say)
     except RecordingError as error:
         fail(str(error), 2)
     fitted = fitting.fit(one, prepared, seed, lambda text: err.print(text), device)

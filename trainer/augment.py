@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from edge.bundle import Manifest
-from trainer.recipes import Recipe
+from trainer.recipe_parts import Recipe
 
 HALF_TURN = torch.diag(torch.tensor([-1.0, -1.0, 1.0]))
 

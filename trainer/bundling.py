@@ -14,7 +14,7 @@ from edge.engine import LiteRtEngine, OnnxEngine
 from trainer import decoding, export
 from trainer.datasets import Examples
 from trainer.fit import Data, Fitted, probabilities
-from trainer.recipes import Recipe
+from trainer.recipe_parts import Recipe
 
 REFERENCE_STEPS = 64  # go with the bundle
 CHECK_STEPS = 500  # of a validation recording, the reference's among them

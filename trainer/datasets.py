@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,7 @@ from edge.timeline import Timeline
 from edge.windows import cut
 from sensor_adapters.recording import Recording, RecordingError
 from trainer.own_labels import open_labelled
-from trainer.recipes import Block, Recipe
+from trainer.recipe_parts import Block, Recipe
 from trainer.truth import truth_per_second
 
 WHOLE_US = 1 << 61  # a lateness under which no reading of a recording is late
@@ -35,6 +35,8 @@ class Examples:
     """(T, K) by level: share of each label in the step that the model speaks of at row t, which
     is ``delay_steps`` earlier; a row of zeros is not scored.
     """
+    soft: Arrays = field(default_factory=dict)
+    """(T, K) by level: what a teacher says of that step; a row of zeros: nothing."""
 
     def __len__(self) -> int:
         return len(next(iter(self.tensors.values())))

@@ -17,10 +17,13 @@ from edge.bundle import Arrays, Level, Manifest
 from trainer import prepared
 from trainer.augment import augment
 from trainer.datasets import Examples
+from trainer.distill import soft_label_loss
 from trainer.frame_scores import macro_f1
-from trainer.recipes import Recipe
+from trainer.recipe_parts import Recipe
 from trainer.student import Answers, Student, StudentConfig
 
+SMALLEST = 1e-4
+"""Floor of a teacher's probability: below it, it does not know how unlikely."""
 WEIGHTS, DRAFT, HISTORY = "weights.safetensors", "draft.json", "history.json"
 
 
@@ -69,27 +72,30 @@ def student_config(recipe: Recipe, manifest: Manifest) -> StudentConfig:
     )
 
 
-def _batch(
-    parts: list[Examples], recipe: Recipe, rng: np.random.Generator
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return random crops: inputs (B, T, …) and targets (B, T, K), padded with unscored zeros."""
+Batch = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
+
+
+def _batch(parts: list[Examples], recipe: Recipe, rng: np.random.Generator) -> Batch:
+    """Return random crops: inputs (B, T, …), targets and soft targets (B, T, K), zeros behind."""
     weights = np.array([len(e) for e in parts], np.float64)
     picks = rng.choice(len(parts), recipe.batch, p=weights / weights.sum())
     inputs: dict[str, list[np.ndarray]] = {}
     targets: dict[str, list[np.ndarray]] = {}
+    soft: dict[str, list[np.ndarray]] = {}
     for pick in picks:
         one = parts[pick]
         start = int(rng.integers(0, max(len(one) - recipe.crop_steps, 0) + 1))
-        for store, arrays in ((inputs, one.tensors), (targets, one.target)):
+        for store, arrays in ((inputs, one.tensors), (targets, one.target), (soft, one.soft)):
             for name, array in arrays.items():
                 crop = array[start : start + recipe.crop_steps]
                 short = recipe.crop_steps - len(crop)
                 pad = [(0, short)] + [(0, 0)] * (crop.ndim - 1)
                 store.setdefault(name, []).append(np.pad(crop, pad) if short else crop)
-    return (
-        {name: torch.from_numpy(np.stack(rows)) for name, rows in inputs.items()},
-        {name: torch.from_numpy(np.stack(rows)) for name, rows in targets.items()},
-    )
+    made = [
+        {name: torch.from_numpy(np.stack(rows)) for name, rows in store.items()}
+        for store in (inputs, targets, soft)
+    ]
+    return made[0], made[1], made[2]
 
 
 def class_weights(parts: list[Examples], level: Level, power: float) -> Tensor:
@@ -123,6 +129,25 @@ def loss(
         answers.boundary[:, 1:], begins, reduction="none"
     )
     return total + recipe.boundary_weight * (entropy * both).sum() / both.sum().clamp(min=1)
+
+
+def soft_loss(answers: Answers, soft: dict[str, Tensor], recipe: Recipe) -> Tensor:
+    """Return what the student's answers cost beside a teacher's, by level as ``loss`` weighs them.
+
+    Every step of which the teacher speaks counts, labelled or not.
+    """
+    total = torch.zeros(())
+    for index, (name, logits) in enumerate(answers.logits.items()):
+        if name not in soft:
+            continue
+        said = soft[name][:, recipe.warm_steps :]  # (B, T, K)
+        spoken = said.sum(-1) > 0
+        if spoken.any():
+            scale = recipe.action_weight if index else 1.0
+            mine, teacher = logits[:, recipe.warm_steps :][spoken], said[spoken]
+            log_p = teacher.clamp(min=SMALLEST).log()
+            total = total + scale * soft_label_loss(mine, log_p, recipe.soft_temperature)
+    return recipe.soft_weight * total
 
 
 def probabilities(student: Student, tensors: Arrays) -> Arrays:
@@ -175,10 +200,13 @@ def fit(
     start_s, mean_loss = time.monotonic(), 0.0
     for update in range(1, recipe.updates + 1):
         student.train()
-        inputs, targets = _batch(data.train, recipe, rng)
+        inputs, targets, soft = _batch(data.train, recipe, rng)
         inputs = augment(inputs, data.manifest, recipe, torch_rng)
         answers = student({n: x.to(device) for n, x in inputs.items()})
         value = loss(answers, {n: x.to(device) for n, x in targets.items()}, weights, recipe)
+        if soft:
+            said = {n: x.to(device) for n, x in soft.items()}
+            value = value + soft_loss(answers, said, recipe)
         optimizer.zero_grad()
         value.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)

@@ -16,7 +16,7 @@ from sensor_adapters.own_description import describe
 from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.recordings import without_part
 from trainer.own_labels import labels_database, open_labelled
-from trainer.recipes import Recipe, Split
+from trainer.recipe_parts import Recipe, Split
 from trainer.truth import labelled_levels
 
 PARTS = ("train", "validation", "test")

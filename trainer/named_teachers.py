@@ -8,29 +8,12 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from trainer.recipes import (
-    ATR_PLACES,
-    BOX_CHANNELS,
-    IMU_CHANNELS,
-    Block,
-    Recipe,
-    Split,
-    UnknownRecipe,
-    openpack,
-    openpack_u0209,
-    recipe,
-    sphere,
-)
+from trainer.home_recipes import FOLDS, sphere, sphere_split
+from trainer.recipe_parts import BOX_CHANNELS, IMU_CHANNELS, Block, Recipe, UnknownRecipe
+from trainer.recipes import ATR_PLACES, openpack, openpack_u0209, recipe
 from trainer.teacher_loss import LossWeights
 from trainer.teacher_recipes import TeacherRecipe
 
-FOLDS = {
-    "pairs12": ((3, 4, 5, 6), (7, 8), (1, 2)),
-    "pairs34": ((1, 2, 5, 6), (7, 8), (3, 4)),
-    "pairs56": ((1, 2, 3, 4), (7, 8), (5, 6)),
-    "pairs78": ((1, 2, 3, 4), (5, 6), (7, 8)),
-}
-"""SPHERE's "pairs": train, validation (the last two of the six training recordings), test."""
 LEFT_OUT = {
     f"left{out}": (rest[:5], rest[5:], (out,))
     for out in range(1, 9)
@@ -88,8 +71,7 @@ def _fitting(one: TeacherRecipe) -> TeacherRecipe:
 
 
 def _sphere_source(sensors: str, fold: str) -> Recipe:
-    parts = {**FOLDS, **LEFT_OUT}[fold]
-    split = Split(*(tuple(f"{n:05d}" for n in part) for part in parts))
+    split = sphere_split({**FOLDS, **LEFT_OUT}[fold])
     source = sphere(sensors)
     name = f"sphere-{sensors}-{fold}"
     return replace(source, name=name, split=split, delay_steps=0, reversed_share=REVERSED)

@@ -30,7 +30,7 @@ from sensor_adapters.recording import RecordingError
 from sensor_adapters.recordings import without_part
 from sensor_adapters.samples import US_PER_S
 from trainer import own_labels
-from trainer.recipes import IMU_CHANNELS, Block, Recipe, Split
+from trainer.recipe_parts import IMU_CHANNELS, Block, Recipe, Split
 from trainer.stretches import is_null
 
 SPLIT = "split.toml"

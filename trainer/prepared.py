@@ -23,13 +23,13 @@ import msgspec
 import numpy as np
 
 from edge.bundle import Arrays, Input, Level, Manifest
-from sensor_adapters import openpack, own_folder, sphere
+from sensor_adapters import openhab, openpack, own_folder, sphere
 from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.recordings import without_part
 from trainer import datasets
 from trainer.datasets import Examples
 from trainer.own_labels import open_labelled
-from trainer.recipes import Recipe
+from trainer.recipe_parts import Recipe
 
 FORMAT = 1
 ENTRY = "entry.json"
@@ -251,6 +251,8 @@ def _sources(name: str) -> list[tuple[str, int, int]]:
         files += _below(path if path.is_dir() else path.parent)  # the user's
     elif sphere.recognises(path):
         files += [*_below(path), path.parent.parent / "pir_locations.json"]
+    elif openhab.recognises(path):
+        files.append(path)
     elif own_folder.recognises(path):
         said = own_folder.describe(path)
         named = [device.file for device in said.devices.values()]

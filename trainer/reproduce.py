@@ -21,8 +21,9 @@ from trainer.datasets import Examples
 from trainer.fit import Data, Fitted, probabilities
 from trainer.frame_scores import macro_f1
 from trainer.metrics import evaluate_recordings
-from trainer.recipes import Recipe
+from trainer.recipe_parts import Recipe
 from trainer.stretches import Stretch
+from trainer.teacher_answers import distilled
 from trainer.truth import best_label
 
 FIGURES = ("macro_f1", "accuracy", "edit", "f1_10", "f1_25", "f1_50")
@@ -35,6 +36,7 @@ def run(
 ) -> dict[str, Any]:  # fmt: skip
     """Return what one seed of a recipe reaches on its test recordings, all variants."""
     start_s = time.monotonic()
+    data = distilled(recipe, data, folder, seed, "cpu", say)
     fitted = fit.fit(recipe, data, seed, say)
     fit_s = time.monotonic() - start_s
     name = f"{recipe.name}-seed{seed}"

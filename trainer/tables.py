@@ -19,8 +19,8 @@ import torch
 
 from sensor_adapters.recording import RecordingError
 from trainer import teacher_scores
+from trainer.home_recipes import FOLDS
 from trainer.named_teachers import (
-    FOLDS,
     LEFT_OUT,
     SENSORS,
     U0209_SENSORS,

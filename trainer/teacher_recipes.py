@@ -13,7 +13,7 @@ import msgspec
 from torch import nn
 
 from edge.bundle import Manifest
-from trainer.recipes import Recipe
+from trainer.recipe_parts import Recipe
 from trainer.sigformer import DenseInput, SigFormer, SigFormerConfig
 from trainer.tcn import Tcn, TcnConfig
 from trainer.teacher_loss import LossWeights

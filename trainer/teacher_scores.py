@@ -22,7 +22,7 @@ from trainer.fit import Data, macro_f1_of
 from trainer.metrics import evaluate_recordings
 from trainer.probability_scores import calibration, weighted_brier
 from trainer.processes import Processes
-from trainer.recipes import Recipe
+from trainer.recipe_parts import Recipe
 from trainer.stretches import Stretch
 from trainer.teacher_recipes import TeacherRecipe, settings
 from trainer.truth import best_label

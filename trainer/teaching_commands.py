@@ -48,7 +48,7 @@ def teacher_named(name: str, size: str = "") -> "TeacherRecipe | None":
     if not name.startswith(MODELS):
         return None
     from trainer.named_teachers import teacher
-    from trainer.recipes import UnknownRecipe
+    from trainer.recipe_parts import UnknownRecipe
     from trainer.teacher_recipes import SIZES
 
     if size and size not in SIZES:

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from sensor_adapters.recording import Recording, RecordingError
 from trainer.own_labels import open_labelled
-from trainer.recipes import Recipe, UnknownRecipe, recipe as recipe_of, split_notes
+from trainer.recipe_parts import Recipe, UnknownRecipe
+from trainer.recipes import recipe as recipe_of, split_notes
 
 # A terminal wraps a long line of a table; rich would cut its names and figures short.
 out, err = Console(width=max(180, shutil.get_terminal_size().columns)), Console(stderr=True)

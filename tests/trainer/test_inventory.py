@@ -9,7 +9,8 @@ from sensor_adapters import sphere
 from sensor_adapters.recording import RecordingError
 from tests.trainer.test_command_line import trainer
 from trainer.inventory import check, without_missing
-from trainer.recipes import Split, recipe
+from trainer.recipe_parts import Split
+from trainer.recipes import recipe
 
 ATR = "unixtime,acc_x,acc_y,acc_z,gyro_x,gyro_y,gyro_z"
 

@@ -7,8 +7,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the trainer's dependencies")
 
 from trainer.bench import random_parts  # noqa: E402
-from trainer.named_teachers import FOLDS, LEFT_OUT, teacher, teachers  # noqa: E402
-from trainer.recipes import UnknownRecipe, recipe  # noqa: E402
+from trainer.home_recipes import FOLDS  # noqa: E402
+from trainer.named_teachers import LEFT_OUT, teacher, teachers  # noqa: E402
+from trainer.recipe_parts import UnknownRecipe  # noqa: E402
+from trainer.recipes import recipe  # noqa: E402
 from trainer.sigformer import SigFormer  # noqa: E402
 from trainer.teacher_recipes import TeacherRecipe, build, difference, settings  # noqa: E402
 

@@ -6,7 +6,8 @@ import pytest
 
 from sensor_adapters.openpack_labels import SAME_PERSON
 from trainer.openpack_splits import POOL, USERS, UnknownSplit, parts, people_of, session_of
-from trainer.recipes import UnknownRecipe, names, recipe
+from trainer.recipe_parts import UnknownRecipe
+from trainer.recipes import names, recipe
 
 FIXED = ("debug", "pilot", "challenge-2022")
 FAMILIES = [

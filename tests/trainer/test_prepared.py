@@ -8,14 +8,17 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from sensor_adapters.recording import RecordingError
 from sensor_adapters.recordings import open_recording
 from trainer import datasets, prepared
+from trainer.home_recipes import ralt, sphere
 from trainer.prepared import PrepareError
-from trainer.recipes import Block, Split, sphere, virtual
+from trainer.recipe_parts import Block, Split
+from trainer.recipes import virtual
 
 RECIPE = replace(sphere("imu-iot"), split=Split(("00001", "00002"), ("00003",), ()))
 LABELS = "a_walk,p_sit,p_stand"
@@ -245,6 +248,28 @@ def test_a_file_of_ones_own_recording_is_seen_to_change_wherever_it_lies(tmp_pat
     assert len(cuts) == 4
     assert 333 in again.train[0].tensors["imu"]
     assert 333 not in first.train[0].tensors["imu"]
+
+
+def test_a_house_s_file_is_seen_to_change(tmp_path, cache, cuts):
+    def changes(value):
+        first = 1_700_000_000_000
+        last = first + 700_000  # another session
+        lines = [f"lamp,{first + 5000 * i},{'OFF' if i % 2 else 'ON'},tea" for i in range(9)]
+        lines += [f"lamp,{last + 5000 * i},{value},rest" for i in range(3)]
+        write(tmp_path / "events.csv", "item,unix_timestamp,value,activity_label", *lines)
+
+    split = Split(("events.csv:session=1",), ("events.csv:session=2",), ())
+    one = replace(ralt("session1"), split=split, devices=ralt("session1").devices[:1])
+    one = replace(one, devices=(msgspec.structs.replace(one.devices[0], placement="lamp"),))
+    changes("ON")
+    for _ in range(2):
+        first = prepared.prepare(one, tmp_path, cache)
+    assert len(cuts) == 2
+    changes("OFF")
+    again = prepared.prepare(one, tmp_path, cache)
+    assert len(cuts) == 4
+    assert first.validation[0].tensors["in_use"].any()
+    assert not again.validation[0].tensors["in_use"].any()
 
 
 def test_a_changed_program_cuts_anew(data, cache, cuts, monkeypatch, tmp_path):

@@ -8,7 +8,8 @@ import torch
 from edge.bundle import Input
 from trainer import datasets
 from trainer.augment import augment
-from trainer.recipes import Block, recipe
+from trainer.recipe_parts import Block
+from trainer.recipes import recipe
 
 UNIT = ("wrist.acc_x", "wrist.acc_y", "wrist.acc_z")
 
