@@ -66,7 +66,10 @@ def _span(names: tuple[str, ...]) -> str:
     'virtual:seed=100 … 129'
     >>> _span(("U0101/S0100", "U0101/S0200", "U0210/S0500"))
     'U0101 … U0210, 3'
+    >>> _span(("openhab_events.csv:session=1", "openhab_events.csv:session=7"))
+    'session=1 … 7'
     """
+    names = tuple(re.sub(r"^[^:]*\.csv:", "", name) for name in names)
     if len(names) < 2:
         return names[0] if names else "of the folder"
     folders = [name.partition("/")[0] for name in names]
@@ -132,6 +135,7 @@ def fit(
 
     from trainer import fit as fitting
     from trainer.saved_teacher import is_teacher
+    from trainer.source_answers import with_source
     from trainer.teacher_answers import distilled
 
     checked_device(device)
@@ -142,7 +146,8 @@ def fit(
         one = dataclasses.replace(one, updates=updates)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        prepared = distilled(one, fitting.prepare(one, data), data, seed, device, say)
+        prepared = distilled(one, fitting.prepare(one, data), data, device, say)
+        prepared = with_source(one, prepared, data, device, say)
     except RecordingError as error:
         fail(str(error), 2)
     fitted = fitting.fit(one, prepared, seed, lambda text: err.print(text), device)

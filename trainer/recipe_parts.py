@@ -4,6 +4,7 @@ A recipe is frozen, small, and saved beside the weights it made.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from edge.bundle import MaskDevice
 from sensor_adapters.samples import US_PER_S
@@ -86,6 +87,12 @@ class Recipe:
     soft_weight: float = 1.0
     """Of what the teacher says beside the truth."""
     soft_temperature: float = 2.0
+    teacher_seed: int = 100
+    """Of teachers and sources; the same ones speak to students of all seeds."""
+    source: str = ""
+    """Name of a recipe of another sensor whose student, frozen, is the source of D-CAT."""
+    dcat_weight: float = 1.0
+    dcat_pairing: Literal["same_sample", "same_class", "random"] = "same_sample"
     data_license: str = "Apache-2.0 (simulated)"
 
 

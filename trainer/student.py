@@ -101,6 +101,9 @@ class Answers(NamedTuple):
     state: Tensor
     """(B, S) after the last step, to read on from."""
 
+    hidden: Tensor
+    """(B, T, H): what the heads read."""
+
 
 class RowEncoder(nn.Module):
     """What happened in one step, from its rows: (N, R, C) twice -> (N, 3 * width).
@@ -193,6 +196,7 @@ class Student(nn.Module):
             {level: self.heads[f"p_{level}"](hidden) for level, _ in self.config.levels},
             self.boundary(hidden).squeeze(-1),
             last.transpose(0, 1).flatten(1),
+            hidden,
         )
 
 

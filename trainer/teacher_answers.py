@@ -100,7 +100,7 @@ def _short(name: str) -> str:
 
 
 def distilled(
-    recipe: Recipe, data: Data, folder: Path | None, seed: int, device: str,
+    recipe: Recipe, data: Data, folder: Path | None, device: str,
     say: Callable[[str], None] = lambda _: None,
 ) -> Data:  # fmt: skip
     """Return a student's data with what its teacher says, if its recipe names one.
@@ -115,7 +115,8 @@ def distilled(
         return data
     teacher = named_teachers.teacher(recipe.teacher)
     teacher = replace(teacher, source=replace(teacher.source, split=recipe.split))
-    spoken = out_of_fold(teacher, folder, seed, Processes(0, 1, torch.device(device)), say)
+    alone = Processes(0, 1, torch.device(device))
+    spoken = out_of_fold(teacher, folder, recipe.teacher_seed, alone, say)
     train = [
         with_answers(one, data.manifest, spoken[name])
         for one, name in zip(data.train, recipe.split.train, strict=True)
