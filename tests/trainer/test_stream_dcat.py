@@ -59,6 +59,7 @@ def test_a_source_is_taught_once_and_read_at_the_students_own_steps(small_source
 def test_nothing_of_a_source_changes_while_it_speaks(small_source):
     plain = fit.prepare(replace(STUDENT, source=""), None)
     fitted = fit.fit(STUDENT, plain, 0, with_attention=True)
+    assert fitted.beside is not None
     before = {n: w.clone() for n, w in fitted.beside.state_dict().items()}
     said = keys_values(fitted, plain.train[0].tensors)
     again = keys_values(fitted, plain.train[0].tensors)
