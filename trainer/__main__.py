@@ -9,7 +9,7 @@ import typer
 
 from edge.bundle import BundleError
 from sensor_adapters.recording import RecordingError
-from trainer import clip_commands, judging_commands, teaching_commands
+from trainer import clip_commands, judging_commands, student_commands, teaching_commands
 from trainer.recipe_parts import Recipe, Split
 from trainer.recipes import recipe as recipe_of
 from trainer.terminal import (
@@ -258,6 +258,7 @@ app.command("ablate")(teaching_commands.ablate)
 app.command("parts")(teaching_commands.parts)
 app.command("bench")(teaching_commands.bench)
 app.command("transfer")(clip_commands.transfer)
+app.command("students")(student_commands.students)
 app.command("evaluate")(judging_commands.evaluate)
 app.command("score")(judging_commands.score)
 app.command("rehearse")(judging_commands.rehearse)

@@ -254,8 +254,8 @@ def fit(
             f" (best {best_f1:.3f} at {best_update}), {left_s:.0f} s left"
         )
         mean_loss = 0.0
-    learners.load_state_dict(best)
-    learners.cpu().eval()
+    learners.cpu().load_state_dict(best)
+    learners.eval()
     return Fitted(student, data.manifest, best_update, best_f1, beside)
 
 

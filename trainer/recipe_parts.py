@@ -3,8 +3,10 @@
 A recipe is frozen, small, and saved beside the weights it made.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Literal
+
+import msgspec
 
 from edge.bundle import MaskDevice
 from sensor_adapters.samples import US_PER_S
@@ -94,6 +96,21 @@ class Recipe:
     dcat_weight: float = 1.0
     dcat_pairing: Literal["same_sample", "same_class", "random"] = "same_sample"
     data_license: str = "Apache-2.0 (simulated)"
+
+
+def off_default(recipe: Recipe) -> dict[str, Any]:
+    """Return the settings of a recipe that are not at their defaults, by name."""
+    return {
+        one.name: getattr(recipe, one.name)
+        for one in fields(recipe)
+        if one.default is MISSING or getattr(recipe, one.name) != one.default
+    }
+
+
+def plain_off_default(recipe: Recipe) -> dict[str, Any]:
+    """Return ``off_default`` as the JSON values that a result holds."""
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(off_default(recipe)))
+    return plain
 
 
 def imu_block(

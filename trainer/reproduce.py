@@ -21,7 +21,7 @@ from trainer.datasets import Examples
 from trainer.fit import Data, Fitted, probabilities
 from trainer.frame_scores import macro_f1
 from trainer.metrics import evaluate_recordings
-from trainer.recipe_parts import Recipe
+from trainer.recipe_parts import Recipe, plain_off_default
 from trainer.source_answers import with_source
 from trainer.stretches import Stretch
 from trainer.teacher_answers import distilled
@@ -54,7 +54,8 @@ def run(
         _judged("ONNX int8", small, "onnx", test),
         _argmax(fitted, test),
     ]
-    rows += _baselines(data, test, seed)
+    if not recipe.teacher and not recipe.source:
+        rows += _baselines(data, test, seed)
     return {
         "recipe": recipe.name,
         "seed": seed,
@@ -64,6 +65,7 @@ def run(
         "validation_macro_f1": small.manifest.scores["validation"],
         "test": list(recipe.split.test),
         "rows": rows,
+        "settings": plain_off_default(recipe),
     }
 
 

@@ -7,7 +7,7 @@ it says is computed once and kept beside the prepared arrays.
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from edge.bundle import Arrays
 from trainer import fit, prepared
 from trainer.datasets import Examples
 from trainer.fit import Data, Fitted
-from trainer.recipe_parts import Recipe
+from trainer.recipe_parts import Recipe, off_default
 from trainer.recipes import recipe as recipe_of
 
 FORMAT = 1
@@ -69,7 +69,7 @@ def _said(
     source: Recipe, seen: Data, seed: int, device: str, say: Callable[[str], None]
 ) -> list[Arrays]:  # fmt: skip
     content = [(e.recording.name, len(e), e.first) for e in (*seen.train, *seen.validation)]
-    what = msgspec.json.encode((FORMAT, asdict(source), seed, seen.manifest, content))
+    what = msgspec.json.encode((FORMAT, off_default(source), seed, seen.manifest, content))
     key = hashlib.sha256(what).hexdigest()[:32]
     path = prepared.cache_folder() / f"source-{key}.npz"
     if path.is_file():

@@ -23,7 +23,7 @@ from trainer import named_teachers, prepared, teach
 from trainer.datasets import Examples
 from trainer.fit import Data
 from trainer.processes import Processes
-from trainer.recipe_parts import Recipe
+from trainer.recipe_parts import Recipe, off_default
 from trainer.teacher_recipes import TeacherRecipe, settings
 from trainer.whole_recordings import probabilities
 
@@ -91,7 +91,9 @@ def _key(teacher: TeacherRecipe, seed: int, parts: prepared.Parts) -> str:
     content = [
         (one.recording.name, len(one), one.first) for one in (*parts.train, *parts.validation)
     ]
-    what = (FORMAT, settings(teacher), seed, parts.manifest, content)
+    made = settings(teacher)
+    made["source"] = off_default(teacher.source)  # a setting that comes later makes nothing stale
+    what = (FORMAT, made, seed, parts.manifest, content)
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:32]
 
 
