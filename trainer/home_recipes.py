@@ -85,7 +85,10 @@ def sphere_named(name: str) -> Recipe | None:
     sensors, _, fold = name.removeprefix("sphere-").removesuffix(ending).rpartition("-")
     if not name.startswith("sphere-") or sensors not in SPHERE_SENSORS or fold not in FOLDS:
         return None
-    found = replace(sphere(sensors), name=name, split=sphere_split(FOLDS[fold]))
+    found = replace(
+        sphere(sensors), name=name, split=sphere_split(FOLDS[fold]),
+        reversed_share=0.5 if "imu" in sensors.split("-") else 0.0,
+    )  # fmt: skip
     if ending == DISTILLED:
         return replace(found, teacher=f"sigformer-sphere-imu-camera-iot-{fold}")
     if ending == DCAT:

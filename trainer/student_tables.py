@@ -6,7 +6,7 @@ the mean over the folds, its spread that over seeds.
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -145,6 +145,7 @@ def summary(
             "sensor": line.sensor,
             "method": line.method,
             "seeds": str(len(own)),
+            "validation": f"{mean(_validation(line, own, results)):.3f}",
             "macro_f1": _spread(list(own.values())),
             "f1_50": _spread(list(_figures(line, seeds, results, SHIPPED, "f1_50").values())),
             "int8_loss": f"{mean(whole[seed] - own[seed] for seed in own):+.4f}",
@@ -154,8 +155,8 @@ def summary(
     if teacher:
         yield {
             "sensor": "imu-camera-iot", "method": "teacher", "seeds": str(len(teacher)),
-            "macro_f1": _spread(list(teacher.values())), "f1_50": "", "int8_loss": "",
-            "against_alone": "", "of_gap": "",
+            "validation": "", "macro_f1": _spread(list(teacher.values())), "f1_50": "",
+            "int8_loss": "", "against_alone": "", "of_gap": "",
         }  # fmt: skip
 
 
@@ -169,6 +170,13 @@ def _figures(
         if all(runs):
             found[seed] = mean(_row(run, model)[figure] for run in runs if run)
     return found
+
+
+def _validation(line: Line, seeds: Iterable[int], results: Path) -> list[float]:
+    """Return what each run reached on its validation recordings, its first level decoded."""
+    runs = [result(recipe_of(name), seed, results) for name in line.recipes for seed in seeds]
+    level = recipe_of(line.recipes[0]).levels[0]
+    return [run["validation_macro_f1"][f"{level}_macro_f1"] for run in runs if run]
 
 
 def _teacher(seeds: Sequence[int], teachers: Path) -> dict[int, float]:

@@ -26,7 +26,12 @@ def leave(folder, name, seed, value, float_value=None, **changes):
         {"model": "LiteRT int8", "macro_f1": value, "f1_50": value / 2},
         {"model": "LiteRT float32", "macro_f1": value if float_value is None else float_value},
     ]
-    said = {"rows": rows, "settings": plain_off_default(recipe(name)) | changes}
+    validation = {"activity_macro_f1": 0.5}
+    said = {
+        "rows": rows,
+        "validation_macro_f1": validation,
+        "settings": plain_off_default(recipe(name)) | changes,
+    }
     (folder / f"{name}-seed{seed}.json").write_text(json.dumps(said))
 
 
@@ -62,6 +67,7 @@ def test_the_share_of_the_gap_is_counted_seed_by_seed(tmp_path):
     assert (alone["macro_f1"], alone["against_alone"], alone["of_gap"]) == ("0.355 ± 0.007", "", "")
     assert told["against_alone"] == "+0.050 ± 0.000"
     assert told["of_gap"] == "+50%"
+    assert told["validation"] == "0.500"
     assert told["int8_loss"] == "+0.0040"
     assert teacher["macro_f1"] == "0.455 ± 0.007"
 
