@@ -10,7 +10,7 @@ import typer
 from edge.bundle import BundleError
 from sensor_adapters.recording import RecordingError
 from trainer import clip_commands, judging_commands, student_commands, teaching_commands
-from trainer.recipe_parts import Recipe, Split
+from trainer.recipe_parts import Recipe
 from trainer.recipes import recipe as recipe_of
 from trainer.terminal import (
     DataFolder,
@@ -110,7 +110,14 @@ def fit(
     seed: Seed = 0,
     updates: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "",
-    size: teaching_commands.Size = "",
+    size: Annotated[
+        str,
+        typer.Option(help="A student's: nano, small, base or large. A SigFormer's: see `parts`."),
+    ] = "",
+    guided: Annotated[
+        bool,
+        typer.Option("--guided", help="A student, with a memory of what devices were used for."),
+    ] = False,
     patience: teaching_commands.Patience = None,
     accumulate: teaching_commands.Accumulate = None,
     compiled: teaching_commands.Compiled = False,
@@ -123,27 +130,35 @@ def fit(
     import dataclasses
 
     if teacher := teaching_commands.teacher_named(recipe, size):
+        if guided:
+            fail(f"{recipe}: is a teacher, which is guided by itself; --guided is a student's", 2)
         said = {"updates": updates, "patience": patience, "accumulate": accumulate}
         given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
         teacher = dataclasses.replace(teacher, **given)
         teaching_commands.fit(teacher, data, to, seed, device, skip_missing, compiled)
         return
-    if size or compiled or patience is not None or accumulate is not None:
-        options = "--size, --patience, --accumulate and --compile"
+    if compiled or patience is not None or accumulate is not None:
+        options = "--patience, --accumulate and --compile"
         fail(f"{recipe}: is a student's recipe, expected {options} with a teacher's", 2)
     import torch
 
     from trainer import fit as fitting
     from trainer.saved_teacher import is_teacher
     from trainer.source_answers import with_source
+    from trainer.student_sizes import SIZES, sized
     from trainer.teacher_answers import distilled
 
     checked_device(device)
+    if size and size not in SIZES:
+        fail(f"--size is {size!r}, expected one of {', '.join(SIZES)}", 2)
     if is_teacher(to):
         fail(f"{to}: holds a teacher, expected another folder for a student", 2)
     one = ready(wanted(recipe), data, ("train", "validation"), skip_missing)
     if updates is not None:
         one = dataclasses.replace(one, updates=updates)
+    one = dataclasses.replace(sized(one, size) if size else one, guided=guided or one.guided)
+    if one.guided and not (one.inputs and one.devices):
+        say("note: --guided changes nothing without devices and something sampled beside them")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         prepared = distilled(one, fitting.prepare(one, data), data, device, say)
@@ -168,21 +183,16 @@ def export_(
     float32: Annotated[bool, typer.Option("--float32", help="Leave weights in float.")] = False,
 ) -> None:
     """Choose decoders on validation, quantise, and write a bundle that agrees with PyTorch."""
-    import dataclasses
-
     from trainer import bundling, fit as fitting
     from trainer.export import ExportError
 
-    one = wanted(recipe)
-    history = _history(fitted / fitting.HISTORY, one)
-    split = {part: tuple(names) for part, names in history["recipe"]["split"].items()}
-    one = dataclasses.replace(filled(one, data), split=Split(**split))  # what `fit` used
+    one, seed = _what_was_fitted(fitted / fitting.HISTORY, wanted(recipe))
     try:
         prepared = fitting.prepare(one, data)
-        weights, seed = fitting.load(fitted, one), history["seed"]
         bundle = bundling.make(
-            weights, one, prepared, seed, to, name or one.name, quantized=not float32
-        )
+            fitting.load(fitted, one), one, prepared, seed, to, name or one.name,
+            quantized=not float32,
+        )  # fmt: skip
     except (RecordingError, OSError) as error:
         fail(str(error), 2)
     except (ExportError, BundleError) as error:
@@ -191,8 +201,10 @@ def export_(
     out.print(f"{bundle.folder}: {size:.0f} kB, validation {bundle.manifest.scores['validation']}")
 
 
-def _history(file: Path, recipe: Recipe) -> dict[str, Any]:
-    """Return what `fit` wrote of itself, or stop where it was no `fit` of this recipe."""
+def _what_was_fitted(file: Path, recipe: Recipe) -> tuple[Recipe, int]:
+    """Return recipe and seed as `fit` wrote them, or stop where it was no `fit` of this recipe."""
+    import msgspec
+
     try:
         history: dict[str, Any] = json.loads(file.read_text())
     except (OSError, ValueError):
@@ -200,7 +212,10 @@ def _history(file: Path, recipe: Recipe) -> dict[str, Any]:
     if history["recipe"]["name"] != recipe.name:
         name = history["recipe"]["name"]
         fail(f"{file.parent}: found a fit of {name}, expected one of {recipe.name}", 2)
-    return history
+    try:
+        return msgspec.convert(history["recipe"], Recipe), history["seed"]
+    except (msgspec.ValidationError, KeyError) as error:
+        fail(f"{file}: {error}, expected what `fit` wrote of itself", 2)
 
 
 @app.command()

@@ -72,6 +72,7 @@ def student_config(recipe: Recipe, manifest: Manifest) -> StudentConfig:
         hidden=recipe.hidden,
         layers=recipe.layers,
         dropout=recipe.dropout,
+        guided=recipe.guided,
     )
 
 
@@ -215,6 +216,7 @@ def fit(
     optimizer = torch.optim.AdamW(
         learners.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
+    manifest = msgspec.structs.replace(data.manifest, state_size=student.config.state_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.learning_rate, total_steps=recipe.updates, pct_start=0.1
     )
@@ -256,7 +258,7 @@ def fit(
         mean_loss = 0.0
     learners.cpu().load_state_dict(best)
     learners.eval()
-    return Fitted(student, data.manifest, best_update, best_f1, beside)
+    return Fitted(student, manifest, best_update, best_f1, beside)
 
 
 def save(fitted: Fitted, recipe: Recipe, seed: int, folder: Path) -> None:

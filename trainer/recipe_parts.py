@@ -59,6 +59,8 @@ class Recipe:
     hidden: int = 96
     layers: int = 1
     dropout: float = 0.3
+    guided: bool = False
+    """Remember what was seen while each device was in use (``trainer.guided_memory``)."""
     updates: int = 1200
     check_every: int = 40
     """Updates between two looks at the validation recordings."""
