@@ -160,24 +160,26 @@ def export_(
     to: Annotated[Path, typer.Option("--out", help="Folder of the bundle.")],
     data: DataFolder = None,
     name: Annotated[str, typer.Option(help="Bundle name; the recipe's by default.")] = "",
-    float32: Annotated[bool, typer.Option("--float32", help="Leave weights in float.")] = False,
+    precision: Annotated[
+        str, typer.Option(help="int8, int8-activations (TFLite's too), float16 or float32.")
+    ] = "int8",
 ) -> None:
     """Choose decoders on validation, quantise, and write a bundle that agrees with PyTorch."""
     import dataclasses
 
     from trainer import bundling, fit as fitting
-    from trainer.export import ExportError
+    from trainer.export import PRECISIONS, ExportError
 
     one = wanted(recipe)
+    if precision not in PRECISIONS:
+        fail(f"--precision is {precision!r}, expected one of {', '.join(PRECISIONS)}", 2)
     history = _history(fitted / fitting.HISTORY, one)
     split = {part: tuple(names) for part, names in history["recipe"]["split"].items()}
     one = dataclasses.replace(filled(one, data), split=Split(**split))  # what `fit` used
     try:
         prepared = fitting.prepare(one, data)
         weights, seed = fitting.load(fitted, one), history["seed"]
-        bundle = bundling.make(
-            weights, one, prepared, seed, to, name or one.name, quantized=not float32
-        )
+        bundle = bundling.make(weights, one, prepared, seed, to, name or one.name, precision)
     except (RecordingError, OSError) as error:
         fail(str(error), 2)
     except (ExportError, BundleError) as error:
