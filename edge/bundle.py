@@ -92,7 +92,7 @@ class Quantization(_Strict, frozen=True, kw_only=True):
     """How the weights were made small, and what it cost."""
 
     scheme: str
-    """``float32``, ``int8-dynamic``, ``int8-static``."""
+    """``float32``, ``float16``, ``int8-dynamic``, ``int8-static``."""
     tolerance: float
     """Largest difference from ``reference.npz`` that the engine accepts."""
 

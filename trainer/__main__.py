@@ -180,19 +180,21 @@ def export_(
     to: Annotated[Path, typer.Option("--out", help="Folder of the bundle.")],
     data: DataFolder = None,
     name: Annotated[str, typer.Option(help="Bundle name; the recipe's by default.")] = "",
-    float32: Annotated[bool, typer.Option("--float32", help="Leave weights in float.")] = False,
+    precision: Annotated[
+        str, typer.Option(help="int8, int8-activations (TFLite's too), float16 or float32.")
+    ] = "int8",
 ) -> None:
     """Choose decoders on validation, quantise, and write a bundle that agrees with PyTorch."""
     from trainer import bundling, fit as fitting
-    from trainer.export import ExportError
+    from trainer.export import PRECISIONS, ExportError
 
+    if precision not in PRECISIONS:
+        fail(f"--precision is {precision!r}, expected one of {', '.join(PRECISIONS)}", 2)
     one, seed = _what_was_fitted(fitted / fitting.HISTORY, wanted(recipe))
     try:
         prepared = fitting.prepare(one, data)
-        bundle = bundling.make(
-            fitting.load(fitted, one), one, prepared, seed, to, name or one.name,
-            quantized=not float32,
-        )  # fmt: skip
+        weights = fitting.load(fitted, one)
+        bundle = bundling.make(weights, one, prepared, seed, to, name or one.name, precision)
     except (RecordingError, OSError) as error:
         fail(str(error), 2)
     except (ExportError, BundleError) as error:

@@ -32,9 +32,9 @@ def git_revision() -> str:
 
 def make(
     fitted: Fitted, recipe: Recipe, data: Data, seed: int, folder: Path, name: str,
-    *, quantized: bool = True,
+    precision: str = "int8",
 ) -> Bundle:  # fmt: skip
-    """Write the bundle and return it.
+    """Write the bundle, in one of `export.PRECISIONS`, and return it.
 
     Raises:
         ExportError: an exported model answers other than PyTorch.
@@ -42,16 +42,10 @@ def make(
     """
     _clear(folder)
     manifest, scores = _decoders(fitted, data)
-    student = fitted.student
-    schemes = {"litert": export.to_tflite(
-        student, folder / bundles.MODEL_FILES["litert"], quantized=quantized
-    )}  # fmt: skip
-    calibration = _steps(data.train[0], CALIBRATION_STEPS) if quantized else None
-    schemes["onnx"] = export.to_onnx(
-        student,
-        folder / bundles.MODEL_FILES["onnx"],
-        None if calibration is None else {n: x[None] for n, x in calibration.items()},
-    )
+    student, schemes = fitted.student, export.PRECISIONS[precision]
+    calibration = {n: x[None] for n, x in _steps(data.train[0], CALIBRATION_STEPS).items()}
+    for kind, write in (("litert", export.to_tflite), ("onnx", export.to_onnx)):
+        write(student, folder / bundles.MODEL_FILES[kind], schemes[kind], calibration)
     checked = export.reference(student, _steps(data.validation[0], CHECK_STEPS))
     reference = {name: array[:REFERENCE_STEPS] for name, array in checked.items()}
     np.savez_compressed(folder / bundles.REFERENCE, allow_pickle=False, **reference)
@@ -70,7 +64,7 @@ def make(
         ran = engine(folder / bundles.MODEL_FILES[kind], manifest)
         tolerance = export.TOLERANCES[schemes[kind]]
         export.check(ran.infer, reference, tolerance, f"{name} {kind}, reference")
-        if quantized:  # in a long run a label may change one step sooner or later: no largest
+        if precision != "float32":  # in a long run a label may change one step sooner or later
             tolerance = replace(tolerance, largest=1.0)
         export.check(ran.infer, checked, tolerance, f"{name} {kind}, {CHECK_STEPS} steps")
     return bundles.write(folder, manifest)

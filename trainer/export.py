@@ -16,10 +16,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from trainer.quantize import ExportError, free_batch, onnx_static, quiet, tflite_dynamic
+from trainer.quantize import (
+    ExportError,
+    free_batch,
+    onnx_half,
+    onnx_static,
+    quiet,
+    tflite_dynamic,
+    tflite_half,
+    tflite_static,
+)
 from trainer.student import Student, StudentConfig, StudentStep
 
 __all__ = [
+    "PRECISIONS",
     "STATE_OUT",
     "TOLERANCES",
     "Agreement",
@@ -58,10 +68,19 @@ LEAD = 0.1
 
 TOLERANCES = {
     "float32": Tolerance(largest=1e-4, mean=1e-5, same_label=0.99),
+    "float16": Tolerance(largest=0.01, mean=0.0005, same_label=0.99),
     "int8-dynamic": Tolerance(largest=0.1, mean=0.01, same_label=0.99),
     "int8-static": Tolerance(largest=0.15, mean=0.01, same_label=0.97),
 }
 """By quantisation scheme, as the manifest names it."""
+
+PRECISIONS = {
+    "int8": {"litert": "int8-dynamic", "onnx": "int8-static"},
+    "int8-activations": {"litert": "int8-static", "onnx": "int8-static"},
+    "float16": {"litert": "float16", "onnx": "float16"},
+    "float32": {"litert": "float32", "onnx": "float32"},
+}
+"""What a bundle can be exported in: the scheme of each engine's file."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +100,16 @@ def file_outputs(config: StudentConfig) -> tuple[str, ...]:
     return (*config.output_names[:-1], STATE_OUT)
 
 
-def to_tflite(student: Student, path: Path, *, quantized: bool = True) -> str:
-    """Write the student as TFLite and return its scheme, `int8-dynamic` or `float32`.
+def to_tflite(
+    student: Student, path: Path, scheme: str = "int8-dynamic", calibration: Arrays | None = None
+) -> None:
+    """Write the student as TFLite.
+
+    Args:
+        student: the trained student.
+        path: the file to write.
+        scheme: `int8-dynamic`, `int8-static`, `float16` or `float32`.
+        calibration: for `int8-static`, as `to_onnx` wants it.
 
     Raises:
         ExportError: the converter failed, or the graph can not be freed of its batch size.
@@ -97,22 +124,29 @@ def to_tflite(student: Student, path: Path, *, quantized: bool = True) -> str:
             converted.export(str(draft))
             model = draft.read_bytes()
         model = free_batch(model, config.input_names, file_outputs(config))
-        if quantized:
+        if scheme == "int8-dynamic":
             model = tflite_dynamic(model)
+        elif scheme == "int8-static":
+            steps = _one_by_one(_calibration(student, calibration))
+            model = tflite_static(model, file_outputs(config), steps)
+        elif scheme == "float16":
+            model = tflite_half(model)
+        elif scheme != "float32":
+            raise ValueError(f"scheme is {scheme!r}, expected one of {', '.join(TOLERANCES)}")
     path.write_bytes(model)
-    return "int8-dynamic" if quantized else "float32"
 
 
 def to_onnx(
-    student: Student, path: Path, calibration: Mapping[str, npt.NDArray[np.float32]] | None
-) -> str:
-    """Write the student as ONNX and return its scheme, `int8-static` or `float32`.
+    student: Student, path: Path, scheme: str = "int8-static", calibration: Arrays | None = None
+) -> None:
+    """Write the student as ONNX.
 
     Args:
         student: the trained student.
         path: the file to write.
-        calibration: (B, T, ...) standardised inputs as in training, a few hundred steps in all;
-            they set the ranges of the activations. None leaves the model in float.
+        scheme: `int8-static`, `float16` or `float32`.
+        calibration: for `int8-static`: (B, T, ...) standardised inputs as in training, a few
+            hundred steps in all; they set the ranges of the activations.
 
     Raises:
         ExportError: the converter failed.
@@ -120,7 +154,7 @@ def to_onnx(
     config = student.config
     names = config.input_names, file_outputs(config)
     with quiet(f"{path.name}: ONNX conversion"), tempfile.TemporaryDirectory() as folder:
-        draft = path if calibration is None else Path(folder) / "draft.onnx"
+        draft = path if scheme == "float32" else Path(folder) / "draft.onnx"
         torch.onnx.export(
             StudentStep(student),
             _one_of_each(config),
@@ -131,9 +165,28 @@ def to_onnx(
             output_names=list(names[1]),
             dynamic_axes={name: {0: "batch"} for side in names for name in side},
         )
-        if calibration is not None:
-            onnx_static(draft, path, [step for step, _ in _rolled(student, calibration)])
-    return "float32" if calibration is None else "int8-static"
+        if scheme == "int8-static":
+            onnx_static(draft, path, _calibration(student, calibration))
+        elif scheme == "float16":
+            onnx_half(draft, path)
+        elif scheme != "float32":
+            raise ValueError(f"scheme is {scheme!r}, expected int8-static, float16 or float32")
+
+
+def _calibration(student: Student, inputs: Arrays | None) -> list[Arrays]:
+    """Return every step of (B, T, ...) inputs with the state that comes to it."""
+    if inputs is None:
+        raise ValueError("int8-static: found no calibration, expected steps of training")
+    return [step for step, _ in _rolled(student, inputs)]
+
+
+def _one_by_one(steps: list[Arrays]) -> list[Arrays]:
+    """Return steps of B stations as steps of one."""
+    return [
+        {name: x[row : row + 1] for name, x in step.items()}
+        for step in steps
+        for row in range(len(step["state"]))
+    ]
 
 
 def reference(student: Student, inputs: Mapping[str, npt.NDArray[np.float32]]) -> Arrays:

@@ -1,9 +1,9 @@
-"""Make exported models small and free of their batch size: int8 by the runtimes' own tools.
+"""Make exported models small and free of their batch size, by the runtimes' own tools.
 
 LiteRT: int8 weights, activations quantised as they come, row by row, so that a station's answer
-does not depend on the stations it shares a call with. ONNX: int8 weights a channel, activations
-with fixed ranges from a calibration; its dynamic form takes one range for the whole batch and
-would break that promise.
+does not depend on the stations it shares a call with; or activations with fixed ranges from a
+calibration. ONNX: int8 weights a channel, activations with fixed ranges; its dynamic form takes
+one range for the whole batch and would break that promise. Both as half floats, for GPU boards.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ Arrays = Mapping[str, npt.NDArray[np.float32]]
 
 QUANTIZED = ("Conv", "Gemm", "MatMul")  # ONNX operators
 READ_RAW = ("/near/", "/statistics/")  # in the names of the layers that read an input's rows
+READS_ROWS = "RowEncoder"  # the same layers and the one behind, by TFLite's names
 SAYS_AT_MOST = 2000
 """Characters of a failed converter's output that are passed on."""
 
@@ -77,7 +78,6 @@ def free_batch(model: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> b
         ExportError: a RESHAPE that does not keep the batch in front, a SLICE that cuts it, or an
             operation known to hold the batch fast (STRIDED_SLICE, SPLIT, BROADCAST_TO).
     """
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     tree = schema.ModelT.InitFromPackedBuf(model, 0)
@@ -101,7 +101,14 @@ def free_batch(model: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> b
         keys = {entry.tensorIndex: entry for entry in entries}
         for name, index in zip(names, ports, strict=True):
             graph.tensors[index].name = keys[index].name = name.encode()
-    builder = flatbuffers.Builder(len(model))
+    return _packed(tree)
+
+
+def _packed(tree: Any) -> bytes:
+    """Return an opened TFLite model as a file's bytes."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(0)
     builder.Finish(tree.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
@@ -152,6 +159,82 @@ def tflite_dynamic(model: bytes) -> bytes:
     work = quantizer.Quantizer(model)
     work.load_quantization_recipe(recipe.dynamic_wi8_afp32())
     return bytes(work.quantize().quantized_model)
+
+
+def tflite_static(model: bytes, outputs: Sequence[str], calibration: Sequence[Arrays]) -> bytes:
+    """Return the model with int8 weights (a scale a channel) and 8-bit products.
+
+    What goes into a product and what comes out of it is rounded within a fixed range; between
+    products all is float, and so are the model's inputs and outputs. Where readings' rows are read
+    the range is each row's own: within a fixed one small movements of large readings are lost.
+
+    Args:
+        model: the float model, its tensors named.
+        outputs: names of its outputs, in order.
+        calibration: as for `onnx_static`, of one station each.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_quantizer import calibrator, quantizer, recipe_manager
+    from ai_edge_quantizer.qtyping import TFLOperationName as Operation
+    from ai_edge_quantizer.utils import qsv_utils
+
+    recipe = recipe_manager.RecipeManager()
+    for product in (Operation.FULLY_CONNECTED, Operation.CONV_2D):
+        recipe.add_static_config(".*", product, activation_num_bits=8, weight_num_bits=8)
+        recipe.add_dynamic_config(READS_ROWS, product, num_bits=8)
+    (signature,) = schema.ModelT.InitFromPackedBuf(model, 0).signatureDefs
+    # the quantizer's own calibration keeps a moving average and cuts rare readings off
+    ranges = calibrator.Calibrator(
+        model, num_threads=1, qsv_update_func=qsv_utils.min_max_update
+    )  # fmt: skip
+    ranges.calibrate({signature.signatureKey.decode(): calibration}, recipe)
+    work = quantizer.Quantizer(model, recipe.get_quantization_recipe())
+    return _float_outputs(bytes(work.quantize(ranges.get_model_qsvs()).quantized_model), outputs)
+
+
+def _float_outputs(model: bytes, outputs: Sequence[str]) -> bytes:
+    """Return the model with its graph's outputs where its signature has them.
+
+    The quantizer leaves the graph with the rounded form of an output that is also read on.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    tree = schema.ModelT.InitFromPackedBuf(model, 0)
+    (graph,) = tree.subgraphs
+    (signature,) = tree.signatureDefs
+    places = {entry.name.decode(): entry.tensorIndex for entry in signature.outputs}
+    graph.outputs = np.array([places[name] for name in outputs], np.int32)
+    for name in outputs:
+        graph.tensors[places[name]].name = name.encode()
+    return _packed(tree)
+
+
+def tflite_half(model: bytes) -> bytes:
+    """Return the model with float16 weights; a CPU computes in float32, a GPU as it likes."""
+    from ai_edge_quantizer import qtyping, quantizer
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+
+    half = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
+    work = quantizer.Quantizer(model)
+    work.update_quantization_recipe(
+        ".*",
+        qtyping.TFLOperationName.ALL_SUPPORTED,
+        qtyping.OpQuantizationConfig(
+            weight_tensor_config=half,
+            compute_precision=qtyping.ComputePrecision.FLOAT,
+            explicit_dequantize=True,
+        ),
+        AlgorithmName.FLOAT_CASTING,
+    )
+    return bytes(work.quantize().quantized_model)
+
+
+def onnx_half(source: Path, target: Path) -> None:
+    """Write the ONNX model so that it computes in float16; its inputs and outputs stay float32."""
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    onnx.save(convert_float_to_float16(onnx.load(source), keep_io_types=True), target)
 
 
 def onnx_static(source: Path, target: Path, calibration: Sequence[Arrays]) -> None:

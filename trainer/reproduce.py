@@ -44,9 +44,7 @@ def run(
     name = f"{recipe.name}-seed{seed}"
     fit.save(fitted, recipe, seed, work / f"{name}-fit")
     small = bundling.make(fitted, recipe, data, seed, work / name, recipe.name)
-    full = bundling.make(
-        fitted, recipe, data, seed, work / f"{name}-float", recipe.name, quantized=False
-    )
+    full = bundling.make(fitted, recipe, data, seed, work / f"{name}-float", recipe.name, "float32")
     test = datasets.load(recipe, folder, recipe.split.test)
     rows = [
         _judged("LiteRT int8", small, "litert", test),

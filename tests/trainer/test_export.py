@@ -16,6 +16,7 @@ from trainer.export import (  # noqa: E402
     ExportError,
     Tolerance,
     check,
+    compare,
     reference,
     to_onnx,
     to_tflite,
@@ -35,7 +36,15 @@ CONFIG = StudentConfig(
     layers=2,
 )
 CONFIGS = {"plain": CONFIG, "guided": replace(CONFIG, guided=True)}
-FORMATS = ("tflite", "tflite-float", "onnx", "onnx-float")
+FORMATS = {
+    "tflite": "int8-dynamic",
+    "tflite-static": "int8-static",
+    "tflite-half": "float16",
+    "tflite-float": "float32",
+    "onnx": "int8-static",
+    "onnx-half": "float16",
+    "onnx-float": "float32",
+}
 
 
 def days(batch, steps, seed):
@@ -90,16 +99,12 @@ def files(student, tmp_path_factory):
     """Return path and scheme of the student in every format."""
     folder = tmp_path_factory.mktemp("student")
     calibration, _ = days(batch=8, steps=40, seed=1)
-    paths = {name: folder / f"{name}.{name.split('-')[0]}" for name in FORMATS}
-    return {
-        "tflite": (paths["tflite"], to_tflite(student, paths["tflite"])),
-        "tflite-float": (
-            paths["tflite-float"],
-            to_tflite(student, paths["tflite-float"], quantized=False),
-        ),
-        "onnx": (paths["onnx"], to_onnx(student, paths["onnx"], calibration)),
-        "onnx-float": (paths["onnx-float"], to_onnx(student, paths["onnx-float"], None)),
-    }
+    files = {}
+    for name, scheme in FORMATS.items():
+        path = folder / f"{name}.{name.split('-')[0]}"
+        (to_onnx if "onnx" in name else to_tflite)(student, path, scheme, calibration)
+        files[name] = (path, scheme)
+    return files
 
 
 def engine(path, batch, config=CONFIG):
@@ -148,7 +153,7 @@ def test_an_export_answers_as_the_student_does(files, student, name):
 
 
 # ONNX Runtime's float products add up in another order for another number of rows
-ROUNDING = {"onnx-float": 1e-6}
+ROUNDING = {"onnx-float": 1e-6, "onnx-half": 1e-3}
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -165,8 +170,9 @@ def test_a_stations_answer_does_not_depend_on_who_shares_its_call(files, student
                 assert off <= ROUNDING.get(name, 0.0), (batch, output, row)
 
 
-def test_tflite_tensors_bear_the_manifests_names_in_its_order(files):
-    path, _ = files["tflite"]
+@pytest.mark.parametrize("name", [name for name in FORMATS if "tflite" in name])
+def test_tflite_tensors_bear_the_manifests_names_in_its_order(files, name):
+    path, _ = files[name]
     interpreter = interpreters.Interpreter(model_path=str(path))
     outputs = (*CONFIG.output_names[:-1], "state_out")
     assert tuple(d["name"] for d in interpreter.get_input_details()) == CONFIG.input_names
@@ -176,17 +182,34 @@ def test_tflite_tensors_bear_the_manifests_names_in_its_order(files):
     assert set(signature["outputs"]) == set(outputs)
 
 
-def test_onnx_tensors_bear_the_manifests_names_in_its_order(files):
-    session = onnxruntime.InferenceSession(str(files["onnx"][0]))
+@pytest.mark.parametrize("name", [name for name in FORMATS if "onnx" in name])
+def test_onnx_tensors_bear_the_manifests_names_in_its_order(files, name):
+    session = onnxruntime.InferenceSession(str(files[name][0]))
     assert tuple(x.name for x in session.get_inputs()) == CONFIG.input_names
     assert tuple(x.name for x in session.get_outputs()) == (*CONFIG.output_names[:-1], "state_out")
     assert all(x.shape[0] == "batch" for x in session.get_inputs())
+    ports = (*session.get_inputs(), *session.get_outputs())
+    assert {x.type for x in ports} == {"tensor(float)"}
 
 
 def test_int8_is_much_smaller_than_float(files):
-    for kind, share in (("tflite", 0.5), ("onnx", 0.6)):
-        small, large = (files[name][0].stat().st_size for name in (kind, f"{kind}-float"))
-        assert small < share * large
+    for kind, share in (("tflite", 0.5), ("tflite-static", 0.5), ("onnx", 0.6)):
+        large = files[f"{kind.split('-')[0]}-float"][0].stat().st_size
+        assert files[kind][0].stat().st_size < share * large
+
+
+def test_half_floats_take_little_more_than_half_the_room(files):
+    for kind in ("tflite", "onnx"):
+        half, whole = (files[f"{kind}-{p}"][0].stat().st_size for p in ("half", "float"))
+        assert half < 0.65 * whole
+
+
+def test_readings_of_the_calibration_lie_within_the_ranges_however_rare(student, tmp_path):
+    calibration, _ = days(batch=1, steps=200, seed=1)
+    path = tmp_path / "model.tflite"
+    to_tflite(student, path, "int8-static", calibration)
+    said = reference(student, {name: x[0] for name, x in calibration.items()})
+    assert compare(engine(path, 1), said).largest < 0.05  # .15 with a moving average
 
 
 def test_a_reference_carries_the_state_from_step_to_step(student):
@@ -272,8 +295,8 @@ def test_a_memory_of_any_number_of_devices_serves_several_stations_at_once(tmp_p
     )
     torch.manual_seed(0)
     model = Student(config).eval()
-    to_tflite(model, tmp_path / "model.tflite", quantized=False)
-    to_onnx(model, tmp_path / "model.onnx", None)
+    to_tflite(model, tmp_path / "model.tflite", "float32")
+    to_onnx(model, tmp_path / "model.onnx", "float32")
     given = [torch.rand(5, *shape).round() for shape in config.input_shapes.values()]
     with torch.no_grad():
         expected = StudentStep(model)(*given)

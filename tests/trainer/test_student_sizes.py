@@ -65,10 +65,12 @@ def test_every_size_of_every_sensor_reaches_a_board(size, name, tmp_path):
         if tensor != "state"
     }
     expected = reference(model, steps)
-    for file, scheme in (
-        (tmp_path / "model.tflite", to_tflite(model, tmp_path / "model.tflite")),
-        (tmp_path / "model.onnx", to_onnx(model, tmp_path / "model.onnx", None)),
+    for write, kind, scheme in (
+        (to_tflite, "tflite", "int8-dynamic"),
+        (to_onnx, "onnx", "float32"),
     ):
+        file = tmp_path / f"model.{kind}"
+        write(model, file, scheme)
         check(engine(file, 1, model.config), expected, TOLERANCES[scheme], f"{name} {size}")
 
 
