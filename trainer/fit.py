@@ -75,7 +75,7 @@ def student_config(recipe: Recipe, manifest: Manifest) -> StudentConfig:
 Batch = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
 
 
-def _batch(parts: list[Examples], recipe: Recipe, rng: np.random.Generator) -> Batch:
+def drawn(parts: list[Examples], recipe: Recipe, rng: np.random.Generator) -> Batch:
     """Return random crops: inputs (B, T, …), targets and soft targets (B, T, K), zeros behind."""
     weights = np.array([len(e) for e in parts], np.float64)
     picks = rng.choice(len(parts), recipe.batch, p=weights / weights.sum())
@@ -200,7 +200,7 @@ def fit(
     start_s, mean_loss = time.monotonic(), 0.0
     for update in range(1, recipe.updates + 1):
         student.train()
-        inputs, targets, soft = _batch(data.train, recipe, rng)
+        inputs, targets, soft = drawn(data.train, recipe, rng)
         inputs = augment(inputs, data.manifest, recipe, torch_rng)
         answers = student({n: x.to(device) for n, x in inputs.items()})
         value = loss(answers, {n: x.to(device) for n, x in targets.items()}, weights, recipe)
