@@ -1,5 +1,6 @@
 """What all commands of the trainer share: options, how they talk, opening what is named."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from sensor_adapters.recording import Recording, RecordingError
 from trainer.own_labels import open_labelled
-from trainer.recipe_parts import Recipe, UnknownRecipe
+from trainer.recipe_parts import Recipe, Split, UnknownRecipe
 from trainer.recipes import recipe as recipe_of, split_notes
 
 # A terminal wraps a long line of a table; rich would cut its names and figures short.
@@ -85,6 +86,22 @@ def filled(recipe: Recipe, data: Path | None) -> Recipe:
     for note in done.notes:
         say(f"note: {note}")
     return done.recipe
+
+
+def fitted_recipe(name: str, folder: Path, data: Path | None) -> tuple[Recipe, int]:
+    """Return the recipe as `fit` used it and its seed, or stop where it is no such fit."""
+    from trainer.fit import HISTORY
+
+    one = wanted(name)
+    try:
+        history: dict[str, Any] = json.loads((folder / HISTORY).read_text())
+    except (OSError, ValueError):
+        fail(f"{folder}: found no {HISTORY} in it, expected a folder that `fit` wrote", 2)
+    if history["recipe"]["name"] != one.name:
+        found = history["recipe"]["name"]
+        fail(f"{folder}: found a fit of {found}, expected one of {one.name}", 2)
+    split = {part: tuple(names) for part, names in history["recipe"]["split"].items()}
+    return dataclasses.replace(filled(one, data), split=Split(**split)), history["seed"]
 
 
 def ready(
