@@ -9,7 +9,13 @@ import typer
 
 from edge.bundle import BundleError
 from sensor_adapters.recording import RecordingError
-from trainer import bundle_commands, clip_commands, judging_commands, teaching_commands
+from trainer import (
+    bundle_commands,
+    clip_commands,
+    judging_commands,
+    student_commands,
+    teaching_commands,
+)
 from trainer.recipes import recipe as recipe_of
 from trainer.terminal import (
     DataFolder,
@@ -66,7 +72,10 @@ def _span(names: tuple[str, ...]) -> str:
     'virtual:seed=100 … 129'
     >>> _span(("U0101/S0100", "U0101/S0200", "U0210/S0500"))
     'U0101 … U0210, 3'
+    >>> _span(("openhab_events.csv:session=1", "openhab_events.csv:session=7"))
+    'session=1 … 7'
     """
+    names = tuple(re.sub(r"^[^:]*\.csv:", "", name) for name in names)
     if len(names) < 2:
         return names[0] if names else "of the folder"
     folders = [name.partition("/")[0] for name in names]
@@ -107,7 +116,14 @@ def fit(
     seed: Seed = 0,
     updates: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "",
-    size: teaching_commands.Size = "",
+    size: Annotated[
+        str,
+        typer.Option(help="A student's: nano, small, base or large. A SigFormer's: see `parts`."),
+    ] = "",
+    guided: Annotated[
+        bool,
+        typer.Option("--guided", help="A student, with a memory of what devices were used for."),
+    ] = False,
     patience: teaching_commands.Patience = None,
     accumulate: teaching_commands.Accumulate = None,
     compiled: teaching_commands.Compiled = False,
@@ -120,29 +136,39 @@ def fit(
     import dataclasses
 
     if teacher := teaching_commands.teacher_named(recipe, size):
+        if guided:
+            fail(f"{recipe}: is a teacher, which is guided by itself; --guided is a student's", 2)
         said = {"updates": updates, "patience": patience, "accumulate": accumulate}
         given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
         teacher = dataclasses.replace(teacher, **given)
         teaching_commands.fit(teacher, data, to, seed, device, skip_missing, compiled)
         return
-    if size or compiled or patience is not None or accumulate is not None:
-        options = "--size, --patience, --accumulate and --compile"
+    if compiled or patience is not None or accumulate is not None:
+        options = "--patience, --accumulate and --compile"
         fail(f"{recipe}: is a student's recipe, expected {options} with a teacher's", 2)
     import torch
 
     from trainer import fit as fitting
     from trainer.saved_teacher import is_teacher
+    from trainer.source_answers import with_source
+    from trainer.student_sizes import SIZES, sized
     from trainer.teacher_answers import distilled
 
     checked_device(device)
+    if size and size not in SIZES:
+        fail(f"--size is {size!r}, expected one of {', '.join(SIZES)}", 2)
     if is_teacher(to):
         fail(f"{to}: holds a teacher, expected another folder for a student", 2)
     one = ready(wanted(recipe), data, ("train", "validation"), skip_missing)
     if updates is not None:
         one = dataclasses.replace(one, updates=updates)
+    one = dataclasses.replace(sized(one, size) if size else one, guided=guided or one.guided)
+    if one.guided and not (one.inputs and one.devices):
+        say("note: --guided changes nothing without devices and something sampled beside them")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        prepared = distilled(one, fitting.prepare(one, data), data, seed, device, say)
+        prepared = distilled(one, fitting.prepare(one, data), data, device, say)
+        prepared = with_source(one, prepared, data, device, say)
     except RecordingError as error:
         fail(str(error), 2)
     fitted = fitting.fit(one, prepared, seed, lambda text: err.print(text), device)
@@ -173,7 +199,7 @@ def export_(
 
     if precision not in PRECISIONS:
         fail(f"--precision is {precision!r}, expected one of {', '.join(PRECISIONS)}", 2)
-    one, seed = fitted_recipe(recipe, fitted, data)
+    one, seed = fitted_recipe(recipe, fitted)
     try:
         prepared = fitting.prepare(one, data)
         weights = fitting.load(fitted, one)
@@ -243,6 +269,7 @@ app.command("ablate")(teaching_commands.ablate)
 app.command("parts")(teaching_commands.parts)
 app.command("bench")(teaching_commands.bench)
 app.command("transfer")(clip_commands.transfer)
+app.command("students")(student_commands.students)
 app.command("evaluate")(judging_commands.evaluate)
 app.command("score")(judging_commands.score)
 app.command("rehearse")(judging_commands.rehearse)

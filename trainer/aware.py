@@ -64,7 +64,7 @@ def taught(
     plan = strictest(student, observed_ranges(student, calibration))
     best, best_f1 = copy.deepcopy(student.state_dict()), -1.0
     for update in range(1, updates + 1):
-        inputs = augment(drawn(data.train, recipe, rng)[0], data.manifest, recipe, torch_rng)
+        inputs = augment(drawn(data.train, recipe, rng).inputs, data.manifest, recipe, torch_rng)
         with torch.no_grad():
             exact = fitted.student(inputs)
         with rounded(student, plan):

@@ -57,7 +57,7 @@ def layers(
     from trainer import bundling, fit as fitting
     from trainer.layer_costs import layer_costs
 
-    one, _ = fitted_recipe(recipe, fitted, data)
+    one, _ = fitted_recipe(recipe, fitted)
     try:
         prepared = fitting.prepare(one, data)
         student = fitting.load(fitted, one).student

@@ -89,6 +89,7 @@ def shape_of(manifest: Manifest) -> StudentConfig | None:
         ),
         levels=tuple((level.name, len(level.labels)) for level in manifest.levels),
         devices=len(manifest.devices),
+        guided=bool(recipe.get("guided", False)),
         **sizes,
     )
 

@@ -55,6 +55,14 @@ def said_of(net: ClipNet, recipe: ClipRecipe, clips: Clips) -> ClipAnswers:
     return answers(net, as_they_are(recipe, clips))
 
 
+def net_config(recipe: ClipRecipe, channels: int, labels: int) -> ClipNetConfig:
+    """Return the network that a recipe wants."""
+    return ClipNetConfig(
+        channels, labels, recipe.width,
+        residual=recipe.residual, recurrent=recipe.recurrent, peaks=recipe.peaks,
+    )  # fmt: skip
+
+
 def fit_clips(
     recipe: ClipRecipe, clips: Clips, seed: int, told: Told = Told()
 ) -> ClipNet:  # fmt: skip
@@ -65,7 +73,7 @@ def fit_clips(
     label = torch.from_numpy(clips.label)
     channels = as_they_are(recipe, clips.of([clips.clips[0].subject])).shape[-1]
     count, kinds = len(whole), len(clips.labels)
-    net = ClipNet(ClipNetConfig(channels, kinds, recipe.width))
+    net = ClipNet(net_config(recipe, channels, kinds))
     steps = -(-count // recipe.batch)
     optimizer = torch.optim.AdamW(
         net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay

@@ -29,6 +29,12 @@ class ClipNetConfig:
     """Channels of the first convolution."""
     kernels: tuple[int, ...] = (7, 5, 3)
     strides: tuple[int, ...] = (2, 2, 1)
+    residual: bool = False
+    """Blocks of two convolutions and a way around, in place of single ones."""
+    recurrent: bool = False
+    """A GRU each way in time between convolutions and attention."""
+    peaks: bool = False
+    """The classifier reads the largest of each feature beside the mean, some of it dropped."""
 
 
 class ClipAnswers(NamedTuple):
@@ -41,6 +47,26 @@ class ClipAnswers(NamedTuple):
     tokens: Tensor
     """(B, N, D)"""
     said: KeysValues
+
+
+class Block(nn.Module):
+    """Two convolutions and a way around them (He et al. 2016), in one dimension."""
+
+    def __init__(self, wide: int, out: int, stride: int, kernel: int = 5) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(
+            nn.Conv1d(wide, out, kernel, stride, kernel // 2, bias=False), nn.BatchNorm1d(out),
+            nn.ReLU(), nn.Dropout(0.1),
+            nn.Conv1d(out, out, kernel, padding=kernel // 2, bias=False), nn.BatchNorm1d(out),
+        )  # fmt: skip
+        self.around = nn.Sequential(
+            nn.AvgPool1d(stride, ceil_mode=True), nn.Conv1d(wide, out, 1, bias=False),
+            nn.BatchNorm1d(out),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, out, T / stride) of (B, wide, T)."""
+        return functional.relu(self.inner(x) + self.around(x))
 
 
 class SelfAttention(nn.Module):
@@ -64,16 +90,15 @@ class ClipNet(nn.Module):
     def __init__(self, config: ClipNetConfig) -> None:
         super().__init__()
         self.config = config
-        layers: list[nn.Module] = []
-        sizes = [config.channels, config.first, *[config.width] * (len(config.kernels) - 1)]
-        for (wide, out), kernel, stride in zip(
-            pairwise(sizes), config.kernels, config.strides, strict=True
-        ):
-            layers.append(nn.Conv1d(wide, out, kernel, stride, kernel // 2))
-            layers += [nn.BatchNorm1d(out), nn.ReLU()]
-        self.extractor = nn.Sequential(*layers)
+        self.extractor = nn.Sequential(*(_residual if config.residual else _plain)(config))
+        self.past_and_future = (
+            nn.GRU(config.width, config.width // 2, batch_first=True, bidirectional=True)
+            if config.recurrent
+            else None
+        )
         self.attention = SelfAttention(config.width)
-        self.classifier = nn.Linear(config.width, config.labels)
+        self.drop = nn.Dropout(0.3 if config.peaks else 0.0)
+        self.classifier = nn.Linear(config.width * (1 + config.peaks), config.labels)
 
     @property
     def parameter_count(self) -> int:
@@ -83,9 +108,32 @@ class ClipNet(nn.Module):
     def forward(self, clips: Tensor) -> ClipAnswers:
         """Return the answers for (B, T, C) clips."""
         tokens = self.extractor(clips.transpose(1, 2)).transpose(1, 2)
+        if self.past_and_future is not None:
+            tokens, _ = self.past_and_future(tokens)
         tokens, said = self.attention(tokens)
         feature = tokens.mean(1)
-        return ClipAnswers(self.classifier(feature), feature, tokens, said)
+        read = torch.cat([feature, tokens.amax(1)], -1) if self.config.peaks else feature
+        return ClipAnswers(self.classifier(self.drop(read)), feature, tokens, said)
+
+
+def _plain(config: ClipNetConfig) -> list[nn.Module]:
+    """Return a convolution a kernel, each normalised."""
+    layers: list[nn.Module] = []
+    sizes = [config.channels, config.first, *[config.width] * (len(config.kernels) - 1)]
+    for (wide, out), kernel, stride in zip(
+        pairwise(sizes), config.kernels, config.strides, strict=True
+    ):
+        layers.append(nn.Conv1d(wide, out, kernel, stride, kernel // 2))
+        layers += [nn.BatchNorm1d(out), nn.ReLU()]
+    return layers
+
+
+def _residual(config: ClipNetConfig) -> list[nn.Module]:
+    """Return a convolution and three blocks, each of which halves the tokens."""
+    first, width = config.first, config.width
+    stem = [nn.Conv1d(config.channels, first, 7, padding=3, bias=False), nn.BatchNorm1d(first)]
+    sizes = (first, first, (first + width) // 2, width)
+    return [*stem, nn.ReLU(), *(Block(wide, out, 2) for wide, out in pairwise(sizes))]
 
 
 def frozen(net: ClipNet) -> ClipNet:

@@ -48,6 +48,10 @@ class ClipRecipe:
     """Of inertial units: what they say, or what is made of it as well."""
     rows: int = 128
     width: int = 96
+    residual: bool = False
+    recurrent: bool = False
+    peaks: bool = False
+    """See ``clip_net``."""
     epochs: int = 60
     batch: int = 64
     learning_rate: float = 2e-3
@@ -65,6 +69,8 @@ class ClipRecipe:
 
 
 _IN_SAMPLE = {"soft": ("source",), "out_of_fold": False, "temperature": 4.0}
+_MOTION = {"channels": "motion", "augmentation": ClipAugmentation(warp=0.05)}
+_RECURRENT = {**_MOTION, "residual": True, "recurrent": True, "peaks": True}
 METHODS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "plain": {"augmentation": PLAIN},
@@ -79,7 +85,9 @@ METHODS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "soft-out-of-fold": {"soft": ("source", "own")},
         "soft-guarded": {**_IN_SAMPLE, "guarded": True},
         "dcat-guarded": {"dcat": DcatOptions(pairing="same_class"), "guarded": True},
-        "motion": {"channels": "motion", "augmentation": ClipAugmentation(warp=0.05)},
+        "motion": _MOTION,
+        "recurrent": _RECURRENT,
+        "recurrent-out-of-fold": {**_RECURRENT, "soft": ("source", "own")},
     }
 )  # fmt: skip
 """What stands beside the cross entropy, or differs otherwise. From ``alone`` on, all are as
@@ -91,9 +99,14 @@ PAIRS = {
 }
 
 
+FEWER_EPOCHS = {"utd_mhad": 1, "phone_watch": 5}
+"""So many times fewer, for so many times more clips: as many updates."""
+
+
 def methods_of(sensor: str) -> list[str]:
     """Return the methods that a sensor can have: a skeleton's channels are always made of it."""
-    return [method for method in METHODS if sensor != "skeleton" or method != "motion"]
+    made = [method for method, options in METHODS.items() if "channels" in options]
+    return [method for method in METHODS if sensor != "skeleton" or method not in made]
 
 
 def clip_recipe(data: str, sensor: str, method: str) -> ClipRecipe:
@@ -117,7 +130,8 @@ def clip_recipe(data: str, sensor: str, method: str) -> ClipRecipe:
         chosen["soft"] = Soft(names, **options)
     rows = 64 if sensor == "skeleton" else 128 if data == "utd_mhad" else 100
     base = ClipRecipe(f"{data}-{sensor}-{method}", data, sensor, source, rows=rows)
-    return replace(base, **chosen)
+    made = replace(base, **chosen)
+    return replace(made, epochs=made.epochs // FEWER_EPOCHS[data])
 
 
 def unchanged(said: Mapping[str, Any], recipe: ClipRecipe) -> bool:

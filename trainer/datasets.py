@@ -37,6 +37,8 @@ class Examples:
     """
     soft: Arrays = field(default_factory=dict)
     """(T, K) by level: what a teacher says of that step; a row of zeros: nothing."""
+    source: Arrays = field(default_factory=dict)
+    """(T, D) ``keys`` and ``values``: as what D-CAT's source reads that step."""
 
     def __len__(self) -> int:
         return len(next(iter(self.tensors.values())))

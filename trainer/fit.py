@@ -3,14 +3,14 @@
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from edge.bundle import Arrays, Level, Manifest
@@ -20,6 +20,7 @@ from trainer.datasets import Examples
 from trainer.distill import soft_label_loss
 from trainer.frame_scores import macro_f1
 from trainer.recipe_parts import Recipe
+from trainer.stream_dcat import Beside, transfer_loss
 from trainer.student import Answers, Student, StudentConfig
 
 SMALLEST = 1e-4
@@ -36,6 +37,8 @@ class Fitted:
     best_update: int
     validation_f1: float
     """Per-second macro-F1 of the first level's arg-max on the validation recordings."""
+    beside: Beside | None = None
+    """The block of self-attention that stood beside it for D-CAT; not saved."""
 
 
 @dataclass(frozen=True)
@@ -69,33 +72,47 @@ def student_config(recipe: Recipe, manifest: Manifest) -> StudentConfig:
         hidden=recipe.hidden,
         layers=recipe.layers,
         dropout=recipe.dropout,
+        guided=recipe.guided,
     )
 
 
-Batch = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
+@dataclass(frozen=True)
+class Batch:
+    """Crops of recordings, zeros behind short ones."""
+
+    inputs: dict[str, Tensor]
+    """(B, T, …) by tensor name."""
+    targets: dict[str, Tensor]
+    """(B, T, K) by level."""
+    soft: dict[str, Tensor]
+    """The same, as a teacher says; empty without one."""
+    source: dict[str, Tensor]
+    """(B, T, D) of D-CAT's source; empty without one."""
+
+    def to(self, device: str) -> "Batch":
+        """Return the batch on a device."""
+        stores = (self.inputs, self.targets, self.soft, self.source)
+        return Batch(*({n: x.to(device) for n, x in store.items()} for store in stores))
 
 
 def drawn(parts: list[Examples], recipe: Recipe, rng: np.random.Generator) -> Batch:
-    """Return random crops: inputs (B, T, …), targets and soft targets (B, T, K), zeros behind."""
+    """Return random crops."""
     weights = np.array([len(e) for e in parts], np.float64)
     picks = rng.choice(len(parts), recipe.batch, p=weights / weights.sum())
-    inputs: dict[str, list[np.ndarray]] = {}
-    targets: dict[str, list[np.ndarray]] = {}
-    soft: dict[str, list[np.ndarray]] = {}
+    stores: list[dict[str, list[np.ndarray]]] = [{}, {}, {}, {}]
     for pick in picks:
         one = parts[pick]
         start = int(rng.integers(0, max(len(one) - recipe.crop_steps, 0) + 1))
-        for store, arrays in ((inputs, one.tensors), (targets, one.target), (soft, one.soft)):
+        parted = (one.tensors, one.target, one.soft, one.source)
+        for store, arrays in zip(stores, parted, strict=True):
             for name, array in arrays.items():
                 crop = array[start : start + recipe.crop_steps]
                 short = recipe.crop_steps - len(crop)
                 pad = [(0, short)] + [(0, 0)] * (crop.ndim - 1)
                 store.setdefault(name, []).append(np.pad(crop, pad) if short else crop)
-    made = [
-        {name: torch.from_numpy(np.stack(rows)) for name, rows in store.items()}
-        for store in (inputs, targets, soft)
-    ]
-    return made[0], made[1], made[2]
+    return Batch(
+        *({name: torch.from_numpy(np.stack(rows)) for name, rows in s.items()} for s in stores)
+    )
 
 
 def class_weights(parts: list[Examples], level: Level, power: float) -> Tensor:
@@ -181,14 +198,25 @@ def fit(
     seed: int,
     say: Callable[[str], None] = lambda _: None,
     device: str = "cpu",
+    *,
+    with_attention: bool = False,
 ) -> Fitted:
-    """Return a trained student, its best moment chosen on the validation recordings."""
+    """Return a trained student, its best moment chosen on the validation recordings.
+
+    ``with_attention`` teaches it as a source of D-CAT: the block beside it learns as well.
+    """
     torch.manual_seed(seed)
     rng, torch_rng = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     student = Student(student_config(recipe, data.manifest)).to(device)
+    learners = nn.ModuleList([student])
+    beside = None
+    if with_attention or recipe.source:
+        labels = len(data.manifest.levels[0].labels)
+        learners.append(beside := Beside(recipe.hidden, labels).to(device))
     optimizer = torch.optim.AdamW(
-        student.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        learners.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
+    manifest = msgspec.structs.replace(data.manifest, state_size=student.config.state_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.learning_rate, total_steps=recipe.updates, pct_start=0.1
     )
@@ -196,20 +224,23 @@ def fit(
         level.name: class_weights(data.train, level, recipe.class_weight_power).to(device)
         for level in data.manifest.levels
     }
-    best, best_f1, best_update = copy.deepcopy(student.state_dict()), -1.0, 0
+    best, best_f1, best_update = copy.deepcopy(learners.state_dict()), -1.0, 0
     start_s, mean_loss = time.monotonic(), 0.0
     for update in range(1, recipe.updates + 1):
-        student.train()
-        inputs, targets, soft = drawn(data.train, recipe, rng)
-        inputs = augment(inputs, data.manifest, recipe, torch_rng)
-        answers = student({n: x.to(device) for n, x in inputs.items()})
-        value = loss(answers, {n: x.to(device) for n, x in targets.items()}, weights, recipe)
-        if soft:
-            said = {n: x.to(device) for n, x in soft.items()}
-            value = value + soft_loss(answers, said, recipe)
+        learners.train()
+        batch = drawn(data.train, recipe, rng)
+        varied = augment(batch.inputs, data.manifest, recipe, torch_rng)
+        batch = replace(batch, inputs=varied).to(device)
+        answers = student(batch.inputs)
+        value = loss(answers, batch.targets, weights, recipe)
+        if batch.soft:
+            value = value + soft_loss(answers, batch.soft, recipe)
+        if beside is not None:
+            target = batch.targets[data.manifest.levels[0].name]
+            value = value + transfer_loss(beside, answers.hidden, target, batch.source, recipe, rng)
         optimizer.zero_grad()
         value.backward()
-        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(learners.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         mean_loss += value.item() / recipe.check_every
@@ -218,15 +249,16 @@ def fit(
         f1 = validation_f1(student.cpu(), data.validation, data.manifest.levels[0])
         student.to(device)
         if f1 > best_f1:
-            best, best_f1, best_update = copy.deepcopy(student.state_dict()), f1, update
+            best, best_f1, best_update = copy.deepcopy(learners.state_dict()), f1, update
         left_s = (time.monotonic() - start_s) / update * (recipe.updates - update)
         say(
             f"update {update}/{recipe.updates} loss {mean_loss:.3f} validation F1 {f1:.3f}"
             f" (best {best_f1:.3f} at {best_update}), {left_s:.0f} s left"
         )
         mean_loss = 0.0
-    student.load_state_dict(best)
-    return Fitted(student.cpu().eval(), data.manifest, best_update, best_f1)
+    learners.cpu().load_state_dict(best)
+    learners.eval()
+    return Fitted(student, manifest, best_update, best_f1, beside)
 
 
 def save(fitted: Fitted, recipe: Recipe, seed: int, folder: Path) -> None:

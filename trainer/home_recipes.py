@@ -27,6 +27,10 @@ SPHERE_SENSORS = (
 )  # fmt: skip
 DISTILLED = "-distilled"
 """Ends the name of a recipe that learns from a teacher of all sensors as well."""
+DCAT = "-dcat"
+"""Ends the name of a recipe that learns keys and values from a student of another sensor."""
+DCAT_SOURCES = {"imu": "camera", "camera": "imu", "iot": "imu"}
+"""By sensor, the best of the others alone."""
 SPHERE_ROOMS = (
     "bath", "bed1", "bed2", "hall", "kitchen", "living", "stairs", "study", "toilet",
 )  # fmt: skip
@@ -76,14 +80,21 @@ def sphere_split(parts: tuple[tuple[int, ...], ...]) -> Split:
 
 
 def sphere_named(name: str) -> Recipe | None:
-    """Return what ``sphere-<sensors>-<fold>[-distilled]`` names; None where it is no such name."""
-    sensors, _, fold = name.removeprefix("sphere-").removesuffix(DISTILLED).rpartition("-")
+    """Return what ``sphere-<sensors>-<fold>[-distilled|-dcat]`` names; None where nothing."""
+    ending = next((one for one in (DISTILLED, DCAT) if name.endswith(one)), "")
+    sensors, _, fold = name.removeprefix("sphere-").removesuffix(ending).rpartition("-")
     if not name.startswith("sphere-") or sensors not in SPHERE_SENSORS or fold not in FOLDS:
         return None
-    found = replace(sphere(sensors), name=name, split=sphere_split(FOLDS[fold]))
-    if not name.endswith(DISTILLED):
-        return found
-    return replace(found, teacher=f"sigformer-sphere-imu-camera-iot-{fold}")
+    found = replace(
+        sphere(sensors), name=name, split=sphere_split(FOLDS[fold]),
+        reversed_share=0.5 if "imu" in sensors.split("-") else 0.0,
+    )  # fmt: skip
+    if ending == DISTILLED:
+        return replace(found, teacher=f"sigformer-sphere-imu-camera-iot-{fold}")
+    if ending == DCAT:
+        source = DCAT_SOURCES.get(sensors)
+        return replace(found, source=f"sphere-{source}-{fold}") if source else None
+    return found
 
 
 RALT_FILE = "openhab_events.csv"

@@ -70,13 +70,13 @@ def quiet(what: str) -> Iterator[None]:
 def free_batch(model: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
     """Return a TFLite model whose batch can be resized and whose tensors bear their names.
 
-    Conversion happens at batch 1 and writes that 1 into the target of every RESHAPE; there it
-    becomes -1, "whatever is left". Inputs and outputs are named in the model's order, both as
-    tensors and in its one signature.
+    Conversion happens at batch 1 and writes that 1 into the target of every RESHAPE and the size of
+    every SLICE; there it becomes -1, "whatever is left". Inputs and outputs are named in the
+    model's order, both as tensors and in its one signature.
 
     Raises:
-        ExportError: a RESHAPE that does not keep the batch in front, or an operation known to
-            hold the batch fast (SLICE, STRIDED_SLICE, SPLIT).
+        ExportError: a RESHAPE that does not keep the batch in front, a SLICE that cuts it, or an
+            operation known to hold the batch fast (STRIDED_SLICE, SPLIT, BROADCAST_TO).
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -84,9 +84,7 @@ def free_batch(model: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> b
     (graph,) = tree.subgraphs
     (signature,) = tree.signatureDefs
     kinds = schema.BuiltinOperator
-    fixed = {
-        getattr(kinds, name): name for name in ("SLICE", "STRIDED_SLICE", "SPLIT", "BROADCAST_TO")
-    }
+    fixed = {getattr(kinds, name): name for name in ("STRIDED_SLICE", "SPLIT", "BROADCAST_TO")}
     for operation in graph.operators:
         code = tree.operatorCodes[operation.opcodeIndex]
         kind = max(code.builtinCode, code.deprecatedBuiltinCode)
@@ -94,6 +92,8 @@ def free_batch(model: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> b
             raise ExportError(f"tflite: found {fixed[kind]}, expected none: it fixes the batch")
         if kind == kinds.RESHAPE:
             _free_reshape(tree, graph, operation)
+        if kind == kinds.SLICE:
+            _free_slice(tree, graph, operation)
     for names, ports, entries in (
         (inputs, graph.inputs, signature.inputs),
         (outputs, graph.outputs, signature.outputs),
@@ -116,17 +116,40 @@ def _packed(tree: Any) -> bytes:
 def _free_reshape(tree: Any, graph: Any, operation: Any) -> None:
     """Turn the leading 1 of a RESHAPE's target into -1."""
     source, target = (graph.tensors[index] for index in operation.inputs)
-    buffer = tree.buffers[target.buffer]
-    shape = np.frombuffer(bytes(buffer.data), np.int32).copy()
-    if shape[0] != 1 or source.shape[0] != 1 or (shape < 0).any():
+    shape = _constant(tree, target)
+    if abs(shape[0]) != 1 or source.shape[0] != 1 or (shape[1:] < 0).any():
         raise ExportError(
             f"tflite: RESHAPE from {list(source.shape)} to {list(shape)}, expected the batch of 1"
             " in front of both"
         )
-    shape[0] = -1
-    buffer.data = np.frombuffer(shape.tobytes(), np.uint8)
+    _free(tree, target)
     if operation.builtinOptions is not None:
-        operation.builtinOptions.newShape = shape
+        operation.builtinOptions.newShape = _constant(tree, target)
+
+
+def _free_slice(tree: Any, graph: Any, operation: Any) -> None:
+    """Turn the leading 1 of a SLICE's size, and of what it is known to give, into -1."""
+    source, begin, size = (graph.tensors[index] for index in operation.inputs)
+    start, count = _constant(tree, begin), _constant(tree, size)
+    if start[0] or abs(count[0]) != 1 or source.shape[0] != 1:
+        raise ExportError(
+            f"tflite: SLICE of {list(source.shape)} from {list(start)}, {list(count)} long,"
+            " expected the whole batch of 1 in front"
+        )
+    _free(tree, size)
+    (given,) = (graph.tensors[index] for index in operation.outputs)
+    given.shapeSignature = np.array([-1, *given.shape[1:]], np.int32)
+
+
+def _constant(tree: Any, tensor: Any) -> npt.NDArray[np.int32]:
+    return np.frombuffer(bytes(tree.buffers[tensor.buffer].data), np.int32).copy()
+
+
+def _free(tree: Any, shape: Any) -> None:
+    """Turn the first number of a constant into -1; operations of one shape share it."""
+    free = _constant(tree, shape)
+    free[0] = -1
+    tree.buffers[shape.buffer].data = np.frombuffer(free.tobytes(), np.uint8)
 
 
 def tflite_dynamic(model: bytes) -> bytes:

@@ -3,7 +3,10 @@
 A recipe is frozen, small, and saved beside the weights it made.
 """
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Literal
+
+import msgspec
 
 from edge.bundle import MaskDevice
 from sensor_adapters.samples import US_PER_S
@@ -56,6 +59,8 @@ class Recipe:
     hidden: int = 96
     layers: int = 1
     dropout: float = 0.3
+    guided: bool = False
+    """Remember what was seen while each device was in use (``trainer.guided_memory``)."""
     updates: int = 1200
     check_every: int = 40
     """Updates between two looks at the validation recordings."""
@@ -86,7 +91,28 @@ class Recipe:
     soft_weight: float = 1.0
     """Of what the teacher says beside the truth."""
     soft_temperature: float = 2.0
+    teacher_seed: int = 100
+    """Of teachers and sources; the same ones speak to students of all seeds."""
+    source: str = ""
+    """Name of a recipe of another sensor whose student, frozen, is the source of D-CAT."""
+    dcat_weight: float = 1.0
+    dcat_pairing: Literal["same_sample", "same_class", "random"] = "same_sample"
     data_license: str = "Apache-2.0 (simulated)"
+
+
+def off_default(recipe: Recipe) -> dict[str, Any]:
+    """Return the settings of a recipe that are not at their defaults, by name."""
+    return {
+        one.name: getattr(recipe, one.name)
+        for one in fields(recipe)
+        if one.default is MISSING or getattr(recipe, one.name) != one.default
+    }
+
+
+def plain_off_default(recipe: Recipe) -> dict[str, Any]:
+    """Return ``off_default`` as the JSON values that a result holds."""
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(off_default(recipe)))
+    return plain
 
 
 def imu_block(

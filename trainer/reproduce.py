@@ -21,7 +21,8 @@ from trainer.datasets import Examples
 from trainer.fit import Data, Fitted, probabilities
 from trainer.frame_scores import macro_f1
 from trainer.metrics import evaluate_recordings
-from trainer.recipe_parts import Recipe
+from trainer.recipe_parts import Recipe, plain_off_default
+from trainer.source_answers import with_source
 from trainer.stretches import Stretch
 from trainer.teacher_answers import distilled
 from trainer.truth import best_label
@@ -36,7 +37,8 @@ def run(
 ) -> dict[str, Any]:  # fmt: skip
     """Return what one seed of a recipe reaches on its test recordings, all variants."""
     start_s = time.monotonic()
-    data = distilled(recipe, data, folder, seed, "cpu", say)
+    data = distilled(recipe, data, folder, "cpu", say)
+    data = with_source(recipe, data, folder, "cpu", say)
     fitted = fit.fit(recipe, data, seed, say)
     fit_s = time.monotonic() - start_s
     name = f"{recipe.name}-seed{seed}"
@@ -50,7 +52,8 @@ def run(
         _judged("ONNX int8", small, "onnx", test),
         _argmax(fitted, test),
     ]
-    rows += _baselines(data, test, seed)
+    if not recipe.teacher and not recipe.source:
+        rows += _baselines(data, test, seed)
     return {
         "recipe": recipe.name,
         "seed": seed,
@@ -60,6 +63,7 @@ def run(
         "validation_macro_f1": small.manifest.scores["validation"],
         "test": list(recipe.split.test),
         "rows": rows,
+        "settings": plain_off_default(recipe),
     }
 
 

@@ -127,7 +127,7 @@ def _treated(
 ) -> Iterator[None]:
     """Let the named layers compute on treated inputs and weights within the block."""
 
-    def product(name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def product(name: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if name not in names:
             return functional.linear(x, weight, bias)
         return functional.linear(treat(name, x, 1), weigh(weight), bias)

@@ -3,8 +3,9 @@
 Two forms share their weights. `Student` reads whole recordings, for training; `StudentStep`
 reads one step of many stations and is what `trainer.export` writes. Per input, two strided
 convolutions run over the rows of a step and are pooled by mean and maximum, beside each channel's
-mean and deviation; device states join by one linear layer; a GRU carries what came before; each
-label level has a softmax, and one sigmoid says whether a segment begins at this step.
+mean and deviation; device states join by one linear layer and, if `guided`, by a memory of what was
+seen while each device was in use; a GRU carries what came before; each label level has a softmax,
+and one sigmoid says whether a segment begins at this step.
 
 Legend: B batch (stations), T steps, R rows of a step, C channels, E devices, S state size,
 D features of a step, H hidden size, K labels of a level.
@@ -19,6 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from trainer.guided_memory import GuidedMemory, state_size
 
 KERNEL = 5
 FLAT = 1e-4  # variance of a channel that does not move; keeps the root's slope finite
@@ -52,6 +55,10 @@ class StudentConfig:
     dropout: float = 0.1
     """Share of fused and recurrent features dropped in training."""
 
+    guided: bool = False
+    """Sparse guided fusion: remember what was seen while each device was in use. Without devices,
+    or without inputs, there is nothing to remember, and the student is as without it."""
+
     def __post_init__(self) -> None:
         if not self.inputs and not self.devices:
             raise ValueError("student: found no inputs and no devices, expected at least one")
@@ -64,9 +71,19 @@ class StudentConfig:
             raise ValueError(f"student: tensor names must differ, found {twice} twice")
 
     @property
+    def remembers(self) -> bool:
+        """Is there a memory of what was seen while devices were in use?"""
+        return self.guided and bool(self.inputs) and self.devices > 0
+
+    @property
+    def recurrent_size(self) -> int:
+        """Floats of the GRU's layers, which stand first in the state."""
+        return self.layers * self.hidden
+
+    @property
     def state_size(self) -> int:
         """Floats S one station carries from step to step."""
-        return self.layers * self.hidden
+        return self.recurrent_size + (state_size(self.devices) if self.remembers else 0)
 
     @property
     def input_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -100,6 +117,9 @@ class Answers(NamedTuple):
 
     state: Tensor
     """(B, S) after the last step, to read on from."""
+
+    hidden: Tensor
+    """(B, T, H): what the heads read."""
 
 
 class RowEncoder(nn.Module):
@@ -154,6 +174,8 @@ class Student(nn.Module):
             {f"p_{level}": nn.Linear(config.hidden, labels) for level, labels in config.levels}
         )
         self.boundary = nn.Linear(config.hidden, 1)
+        # last, so that the other weights begin as they do without it
+        self.memory = GuidedMemory(config.hidden, config.devices) if config.remembers else None
 
     @property
     def parameter_count(self) -> int:
@@ -161,7 +183,7 @@ class Student(nn.Module):
         return sum(weight.numel() for weight in self.parameters())
 
     def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return (N, H): each step by itself, all inputs fused; leading axis N steps."""
+        """Return (N, H): each step by itself, all inputs fused, no memory yet; N steps."""
         parts = [
             encoder(inputs[name], inputs[f"{name}_observed"])
             for name, encoder in self.encoders.items()
@@ -183,16 +205,21 @@ class Student(nn.Module):
         steps = {name: inputs[name] for name in self.config.input_names[:-1]}
         batch, length = next(iter(steps.values())).shape[:2]
         fused = self.features({name: x.flatten(0, 1) for name, x in steps.items()})
-        fused = self.drop(fused).unflatten(0, (batch, length))  # (B, T, H)
-        layers = None
-        if state is not None:
-            layers = state.unflatten(1, (self.config.layers, -1)).transpose(0, 1).contiguous()
-        hidden, last = self.gru(fused, layers)
+        fused = fused.unflatten(0, (batch, length))  # (B, T, H)
+        if state is None:
+            state = fused.new_zeros(batch, self.config.state_size)
+        remembered = state[:, self.config.recurrent_size :]  # (B, 0) without a memory
+        if self.memory is not None:
+            seen = steps["in_use_observed"]
+            fused, remembered = self.memory(fused, steps["in_use"] * seen, seen, remembered)
+        layers = state[:, : self.config.recurrent_size].unflatten(1, (self.config.layers, -1))
+        hidden, last = self.gru(self.drop(fused), layers.transpose(0, 1).contiguous())
         hidden = self.drop(hidden)
         return Answers(
             {level: self.heads[f"p_{level}"](hidden) for level, _ in self.config.levels},
             self.boundary(hidden).squeeze(-1),
-            last.transpose(0, 1).flatten(1),
+            torch.cat([last.transpose(0, 1).flatten(1), remembered], -1),
+            hidden,
         )
 
 
@@ -237,29 +264,25 @@ class StudentStep(nn.Module):
         self.cells = nn.ModuleList(
             GruCell(student.gru, layer) for layer in range(student.config.layers)
         )
-        picks = torch.eye(student.config.layers).unsqueeze(-1)
-        for layer, pick in enumerate(picks):
-            self.register_buffer(f"pick_{layer}", pick.clone(), persistent=False)
         self.train(False)
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Return `config.output_names` for `config.input_names`, both in order."""
         inputs = dict(zip(self.config.input_names, tensors, strict=True))
         x = self.student.features(inputs)
+        state, size, hidden = inputs["state"], self.config.recurrent_size, self.config.hidden
+        remembered = []
+        if self.student.memory is not None:
+            seen = inputs["in_use_observed"]
+            after = self.student.memory.remember(x, inputs["in_use"] * seen, state[:, size:])
+            x = self.student.memory.recall(x, seen, after)
+            remembered = [after]
         states = []
-        for cell, h in zip(self.cells, self._layers(inputs["state"]), strict=True):
-            x = cell(x, h)
+        for layer, cell in enumerate(self.cells):
+            x = cell(x, state[:, layer * hidden : (layer + 1) * hidden])
             states.append(x)
         labels = [
             torch.softmax(self.student.heads[name](x), -1) for name in self.config.output_names[:-2]
         ]
         boundary = torch.sigmoid(self.student.boundary(x))
-        return (*labels, boundary, torch.cat(states, -1))
-
-    def _layers(self, state: Tensor) -> list[Tensor]:
-        """Return (B, H) of each layer, exactly; LiteRT's SLICE would fix the batch at 1."""
-        if len(self.cells) == 1:
-            return [state]
-        stacked = state.unflatten(1, (len(self.cells), -1))  # (B, layers, H)
-        picks = (self.get_buffer(f"pick_{layer}") for layer in range(len(self.cells)))
-        return [(stacked * pick).sum(1) for pick in picks]
+        return (*labels, boundary, torch.cat([*states, *remembered], -1))

@@ -179,7 +179,7 @@ def fill(
         results.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RecordingError(f"{results}: {error}, expected a folder to write in") from error
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _begin)
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), begin)
     try:
         runs = [pool.submit(_one, recipe, seed, data, results) for recipe, seed in missing]
         for number, done in enumerate(as_completed(runs), 1):
@@ -193,7 +193,7 @@ def fill(
         pool.shutdown(cancel_futures=True)
 
 
-def _begin() -> None:
+def begin() -> None:
     """Leave Ctrl-C to the process that began this one, and end when it does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()

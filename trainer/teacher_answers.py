@@ -23,7 +23,7 @@ from trainer import named_teachers, prepared, teach
 from trainer.datasets import Examples
 from trainer.fit import Data
 from trainer.processes import Processes
-from trainer.recipe_parts import Recipe
+from trainer.recipe_parts import Recipe, off_default
 from trainer.teacher_recipes import TeacherRecipe, settings
 from trainer.whole_recordings import probabilities
 
@@ -91,7 +91,9 @@ def _key(teacher: TeacherRecipe, seed: int, parts: prepared.Parts) -> str:
     content = [
         (one.recording.name, len(one), one.first) for one in (*parts.train, *parts.validation)
     ]
-    what = (FORMAT, settings(teacher), seed, parts.manifest, content)
+    made = settings(teacher)
+    made["source"] = off_default(teacher.source)  # a setting that comes later makes nothing stale
+    what = (FORMAT, made, seed, parts.manifest, content)
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:32]
 
 
@@ -100,7 +102,7 @@ def _short(name: str) -> str:
 
 
 def distilled(
-    recipe: Recipe, data: Data, folder: Path | None, seed: int, device: str,
+    recipe: Recipe, data: Data, folder: Path | None, device: str,
     say: Callable[[str], None] = lambda _: None,
 ) -> Data:  # fmt: skip
     """Return a student's data with what its teacher says, if its recipe names one.
@@ -115,7 +117,8 @@ def distilled(
         return data
     teacher = named_teachers.teacher(recipe.teacher)
     teacher = replace(teacher, source=replace(teacher.source, split=recipe.split))
-    spoken = out_of_fold(teacher, folder, seed, Processes(0, 1, torch.device(device)), say)
+    alone = Processes(0, 1, torch.device(device))
+    spoken = out_of_fold(teacher, folder, recipe.teacher_seed, alone, say)
     train = [
         with_answers(one, data.manifest, spoken[name])
         for one, name in zip(data.train, recipe.split.train, strict=True)

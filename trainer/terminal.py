@@ -1,6 +1,5 @@
 """What all commands of the trainer share: options, how they talk, opening what is named."""
 
-import dataclasses
 import json
 import re
 import shutil
@@ -15,7 +14,7 @@ from rich.table import Table
 
 from sensor_adapters.recording import Recording, RecordingError
 from trainer.own_labels import open_labelled
-from trainer.recipe_parts import Recipe, Split, UnknownRecipe
+from trainer.recipe_parts import Recipe, UnknownRecipe
 from trainer.recipes import recipe as recipe_of, split_notes
 
 # A terminal wraps a long line of a table; rich would cut its names and figures short.
@@ -88,20 +87,24 @@ def filled(recipe: Recipe, data: Path | None) -> Recipe:
     return done.recipe
 
 
-def fitted_recipe(name: str, folder: Path, data: Path | None) -> tuple[Recipe, int]:
-    """Return the recipe as `fit` used it and its seed, or stop where it is no such fit."""
+def fitted_recipe(name: str, folder: Path) -> tuple[Recipe, int]:
+    """Return recipe and seed as `fit` wrote them, or stop where it was no `fit` of this recipe."""
+    import msgspec
+
     from trainer.fit import HISTORY
 
-    one = wanted(name)
+    one, file = wanted(name), folder / HISTORY
     try:
-        history: dict[str, Any] = json.loads((folder / HISTORY).read_text())
+        history: dict[str, Any] = json.loads(file.read_text())
     except (OSError, ValueError):
-        fail(f"{folder}: found no {HISTORY} in it, expected a folder that `fit` wrote", 2)
+        fail(f"{folder}: found no {file.name} in it, expected a folder that `fit` wrote", 2)
     if history["recipe"]["name"] != one.name:
         found = history["recipe"]["name"]
         fail(f"{folder}: found a fit of {found}, expected one of {one.name}", 2)
-    split = {part: tuple(names) for part, names in history["recipe"]["split"].items()}
-    return dataclasses.replace(filled(one, data), split=Split(**split)), history["seed"]
+    try:
+        return msgspec.convert(history["recipe"], Recipe), history["seed"]
+    except (msgspec.ValidationError, KeyError) as error:
+        fail(f"{file}: {error}, expected what `fit` wrote of itself", 2)
 
 
 def ready(

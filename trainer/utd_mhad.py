@@ -84,7 +84,7 @@ def read(folder: Path) -> Clips:
 def _matrix(path: Path, key: str, shape: tuple[int | None, ...]) -> npt.NDArray[np.float64]:
     try:
         found = np.asarray(loadmat(path)[key], np.float64)
-    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
+    except _UNREADABLE as error:
         raise RecordingError(
             f"{path}: found {error!r}, expected a MATLAB file with {key}"
         ) from error

@@ -106,6 +106,29 @@ def test_a_network_answers_one_clip_as_it_answers_many():
     torch.testing.assert_close(answers(net, many[4:5]).logits, answers(net, many).logits[4:5])
 
 
+def test_every_option_of_the_network_answers_in_the_same_shapes_and_learns():
+    options: dict[str, Any] = dict.fromkeys(("residual", "recurrent", "peaks"), True)
+    for name in options:
+        net = ClipNet(ClipNetConfig(6, 3, 16, **{name: options[name]}))
+        said = net(torch.randn(4, 64, 6))
+        assert said.logits.shape == (4, 3)
+        assert said.feature.shape == (4, 16)
+        assert said.said.keys.shape == said.tokens.shape
+        said.logits.sum().backward()
+        assert all(weight.grad is not None for weight in net.parameters())
+
+
+def test_a_recurrent_network_knows_the_order_of_what_it_sees():
+    torch.manual_seed(0)
+    net = ClipNet(ClipNetConfig(6, 3, 16, kernels=(1,), strides=(1,), recurrent=True, first=16))
+    clip = torch.randn(1, 64, 6)
+    there, back = (answers(net, one).feature for one in (clip, clip.flip(1)))
+    assert not torch.allclose(there, back, atol=1e-3)
+    net.past_and_future = None
+    there, back = (answers(net, one).feature for one in (clip, clip.flip(1)))
+    assert torch.allclose(there, back, atol=1e-5)
+
+
 def test_the_same_seed_teaches_the_same_network():
     first, second, other = (fit_clips(recipe("alone"), CLIPS, seed) for seed in (3, 3, 4))
     assert torch.equal(flat(first), flat(second))

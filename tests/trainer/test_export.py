@@ -1,5 +1,7 @@
 """Exports answer as PyTorch does, for any number of stations in one call, each for itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,7 @@ from trainer.export import (  # noqa: E402
     to_tflite,
 )
 from trainer.quantize import free_batch, quiet  # noqa: E402
-from trainer.student import Student, StudentConfig  # noqa: E402
+from trainer.student import Student, StudentConfig, StudentStep  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -33,6 +35,7 @@ CONFIG = StudentConfig(
     width=32,
     layers=2,
 )
+CONFIGS = {"plain": CONFIG, "guided": replace(CONFIG, guided=True)}
 FORMATS = {
     "tflite": "int8-dynamic",
     "tflite-static": "int8-static",
@@ -68,11 +71,11 @@ def days(batch, steps, seed):
     return {name: x.astype(np.float32) for name, x in inputs.items()}, action
 
 
-@pytest.fixture(scope="module")
-def student():
+@pytest.fixture(scope="module", params=CONFIGS)
+def student(request):
     """Return a student that has learnt its six actions."""
     torch.manual_seed(0)
-    model = Student(CONFIG).train()
+    model = Student(CONFIGS[request.param]).train()
     inputs, action = days(batch=12, steps=60, seed=0)
     given = {name: torch.from_numpy(x) for name, x in inputs.items()}
     truth = torch.from_numpy(action)
@@ -104,11 +107,11 @@ def files(student, tmp_path_factory):
     return files
 
 
-def engine(path, batch):
+def engine(path, batch, config=CONFIG):
     """Return a function from tensors (batch, ...) to answers, both by manifest name."""
     if path.suffix == ".onnx":
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        return lambda given: dict(zip(CONFIG.output_names, session.run(None, given), strict=True))
+        return lambda given: dict(zip(config.output_names, session.run(None, given), strict=True))
     interpreter = interpreters.Interpreter(model_path=str(path), num_threads=1)
     inputs = {detail["name"]: detail for detail in interpreter.get_input_details()}
     for detail in inputs.values():
@@ -121,7 +124,7 @@ def engine(path, batch):
             interpreter.set_tensor(detail["index"], given[name])
         interpreter.invoke()
         answers = [interpreter.get_tensor(index) for index in outputs]
-        return dict(zip(CONFIG.output_names, answers, strict=True))
+        return dict(zip(config.output_names, answers, strict=True))
 
     return infer
 
@@ -132,9 +135,9 @@ def station_steps(seed=2, steps=32):
     return {name: x[0] for name, x in inputs.items()}
 
 
-def one_step_of_every_station():
+def one_step_of_every_station(config):
     inputs, _ = days(batch=STATIONS, steps=1, seed=3)
-    state = 0.5 * np.random.default_rng(3).standard_normal((STATIONS, CONFIG.state_size))
+    state = 0.5 * np.random.default_rng(3).standard_normal((STATIONS, config.state_size))
     return {
         **{name: x[:, 0] for name, x in inputs.items()},
         "state": np.tanh(state).astype(np.float32),
@@ -154,9 +157,9 @@ ROUNDING = {"onnx-float": 1e-6, "onnx-half": 1e-3}
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_stations_answer_does_not_depend_on_who_shares_its_call(files, name):
+def test_a_stations_answer_does_not_depend_on_who_shares_its_call(files, student, name):
     path, _ = files[name]
-    given = one_step_of_every_station()
+    given = one_step_of_every_station(student.config)
     single = engine(path, 1)
     alone = [single({n: x[row : row + 1] for n, x in given.items()}) for row in range(STATIONS)]
     for batch in (2, 7, STATIONS):
@@ -260,11 +263,45 @@ def test_a_model_that_fixes_its_batch_is_refused(tmp_path):
 
     class Halves(nn.Module):
         def forward(self, x):
-            return x[:, :3] + 1
+            return x[:, ::2] + 1
 
     import litert_torch
 
     with quiet("halves"):
         litert_torch.convert(Halves().eval(), (torch.zeros(1, 6),)).export(str(tmp_path / "h"))
-    with pytest.raises(ExportError, match="found SLICE, expected none"):
+    with pytest.raises(ExportError, match="found STRIDED_SLICE, expected none"):
         free_batch((tmp_path / "h").read_bytes(), ["x"], ["y"])
+
+
+def test_a_slice_that_cuts_the_batch_is_refused(tmp_path):
+    from torch import nn
+
+    class First(nn.Module):
+        def forward(self, x):
+            return x.unflatten(1, (2, 3)).flatten(0, 1)[:1] + 1
+
+    import litert_torch
+
+    with quiet("first"):
+        litert_torch.convert(First().eval(), (torch.zeros(1, 6),)).export(str(tmp_path / "f"))
+    with pytest.raises(ExportError, match=r"expected the (whole )?batch of 1"):
+        free_batch((tmp_path / "f").read_bytes(), ["x"], ["y"])
+
+
+@pytest.mark.parametrize("devices", [1, 9])
+def test_a_memory_of_any_number_of_devices_serves_several_stations_at_once(tmp_path, devices):
+    config = StudentConfig(
+        (("imu", 10, 3),), (("a", 3),), devices=devices, hidden=16, width=8, guided=True
+    )
+    torch.manual_seed(0)
+    model = Student(config).eval()
+    to_tflite(model, tmp_path / "model.tflite", "float32")
+    to_onnx(model, tmp_path / "model.onnx", "float32")
+    given = [torch.rand(5, *shape).round() for shape in config.input_shapes.values()]
+    with torch.no_grad():
+        expected = StudentStep(model)(*given)
+    named = {n: x.numpy() for n, x in zip(config.input_names, given, strict=True)}
+    for file in ("model.tflite", "model.onnx"):
+        found = engine(tmp_path / file, 5, config)(named)
+        for name, answer in zip(config.output_names, expected, strict=True):
+            assert np.abs(found[name] - answer.numpy()).max() < 1e-5

@@ -23,7 +23,13 @@ from trainer.student import Student, StudentConfig  # noqa: E402
 pytestmark = pytest.mark.torch
 
 CONFIG = StudentConfig(
-    inputs=(("imu", 12, 4),), levels=(("operation", 3),), devices=2, width=8, hidden=8, layers=2
+    inputs=(("imu", 12, 4),),
+    levels=(("operation", 3),),
+    devices=2,
+    width=8,
+    hidden=8,
+    layers=2,
+    guided=True,
 )
 
 

@@ -1,5 +1,7 @@
 """The student: two forms of one network, causal, blind to what was not observed."""
 
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="trainer needs torch")
@@ -48,6 +50,8 @@ def variants():
     yield "all", CONFIG
     yield "devices alone", StudentConfig((), (("activity", 5),), devices=4, hidden=16, width=8)
     yield "two layers", StudentConfig((("imu", 20, 3),), (("activity", 5),), layers=2, hidden=16)
+    yield "guided", replace(CONFIG, guided=True)
+    yield "guided, two layers", replace(CONFIG, guided=True, layers=2)
     yield "one row a step", StudentConfig((("camera", 1, 4),), (("activity", 5),), hidden=16)
 
 

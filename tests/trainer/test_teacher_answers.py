@@ -48,7 +48,7 @@ def answers(data):
 
 def test_nobody_speaks_of_a_recording_that_it_learnt_from_and_is_asked_once(taught):
     plain = fit.prepare(STUDENT, None)
-    data = distilled(STUDENT, plain, None, 0, "cpu")
+    data = distilled(STUDENT, plain, None, "cpu")
     names = [example.recording.name for example in plain.train]
     assert taught == [[names[1]], [names[0]]]
     for example in data.train:
@@ -58,18 +58,18 @@ def test_nobody_speaks_of_a_recording_that_it_learnt_from_and_is_asked_once(taug
             spoken = said.sum(1) > 0
             assert spoken.mean() > 0.9
             assert said[spoken].sum(1) == pytest.approx(1, abs=1e-3)
-    again = distilled(STUDENT, plain, None, 0, "cpu")
+    again = distilled(STUDENT, plain, None, "cpu")
     assert len(taught) == 2, "kept"
     for one, other in zip(answers(data), answers(again), strict=True):
         assert all(np.array_equal(one[name], other[name]) for name in one)
-    distilled(STUDENT, plain, None, 1, "cpu")
+    distilled(replace(STUDENT, teacher_seed=1), plain, None, "cpu")
     assert len(taught) == 4, "another seed, another teacher"
     assert data.validation == plain.validation
 
 
 def test_what_a_teacher_says_changes_what_a_student_learns(taught):
     plain = fit.prepare(STUDENT, None)
-    data = distilled(STUDENT, plain, None, 0, "cpu")
+    data = distilled(STUDENT, plain, None, "cpu")
     alone, told = (
         torch.cat([w.flatten() for w in fit.fit(STUDENT, one, 5).student.state_dict().values()])
         for one in (plain, data)
@@ -80,13 +80,13 @@ def test_what_a_teacher_says_changes_what_a_student_learns(taught):
 def test_one_recording_alone_has_nobody_to_speak_of_it(taught):
     one = replace(STUDENT, split=Split(NAMES[:1], NAMES[2:], ()))
     with pytest.raises(RecordingError, match="found one training recording, virtual:seed=1"):
-        distilled(one, fit.prepare(one, None), None, 0, "cpu")
+        distilled(one, fit.prepare(one, None), None, "cpu")
 
 
 def test_a_recipe_without_a_teacher_is_left_as_it_is(taught):
     one = replace(STUDENT, teacher="")
     data = fit.prepare(one, None)
-    assert distilled(one, data, None, 0, "cpu") is data
+    assert distilled(one, data, None, "cpu") is data
     assert taught == []
 
 
@@ -108,13 +108,13 @@ def test_a_teacher_s_answers_cost_by_hand():
     said = torch.tensor([[[0.8, 0.2], [0.0, 0.0], [0.8, 0.2]]])
     one = replace(STUDENT, warm_steps=1, soft_weight=0.5, soft_temperature=1.0)
     found = fit.soft_loss(
-        Answers({"a": logits}, torch.zeros(1, 3), torch.zeros(1, 1)), {"a": said}, one
+        Answers({"a": logits}, torch.zeros(1, 3), torch.zeros(1, 1), logits), {"a": said}, one
     )
     expected = 0.8 * np.log(0.8 / 0.5) + 0.2 * np.log(0.2 / 0.5)
     assert found == pytest.approx(0.5 * expected, rel=1e-5)
     silent = {"a": torch.zeros(1, 3, 2)}
     nothing = fit.soft_loss(
-        Answers({"a": logits}, torch.zeros(1, 3), torch.zeros(1, 1)), silent, one
+        Answers({"a": logits}, torch.zeros(1, 3), torch.zeros(1, 1), logits), silent, one
     )
     assert nothing == 0
 

@@ -1,0 +1,64 @@
+"""``solosense-trainer students``: what a sensor alone can, and what others teach it."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sensor_adapters.recording import RecordingError
+from trainer.terminal import DataFolder, Json, fail, ready, say, seed_range, show
+from trainer.truth import ScoreError
+
+
+def students(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="sphere or ralt.")],
+    data: DataFolder = None,
+    seeds: Annotated[str, typer.Option(help="First and last, as 0-2.")] = "0-2",
+    only: Annotated[
+        str, typer.Option(help="Lines of this sensor or method: imu, alone, distilled.")
+    ] = "",
+    jobs: Annotated[
+        int, typer.Option(min=0, help="Runs at a time, a core each; 0: all cores.")
+    ] = 0,
+    results: Annotated[Path, typer.Option(help="One JSON file a run.")] = Path(
+        "trainer/results/students"
+    ),
+    teachers: Annotated[Path, typer.Option(help="Results of `ablate`, for the gap.")] = Path(
+        "trainer/results/teachers"
+    ),
+    work: Annotated[Path, typer.Option(help="Where the bundles go.")] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Run a table of students over seeds and print it; runs done are kept.
+
+    Without --data nothing is run. `of_gap` is the share of the way from alone to the teacher of all
+    sensors.
+    """
+    from trainer import student_tables
+    from trainer.inventory import PARTS
+    from trainer.recipes import recipe as recipe_of
+
+    try:
+        all_ = student_tables.lines(table)
+    except KeyError:
+        fail(f"table {table!r} is unknown, expected sphere or ralt", 2)
+    lines = [line for line in all_ if only in ("", line.sensor, line.method)]
+    if not lines:
+        words = sorted({word for line in all_ for word in (line.sensor, line.method)})
+        fail(f"--only is {only!r}, expected one of {', '.join(words)}", 2)
+    wanted = seed_range(seeds)
+    if data is not None:
+        for line in lines:
+            for name in line.recipes:
+                ready(recipe_of(name), data, PARTS)
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that it starts
+        jobs = jobs or os.cpu_count() or 1
+        try:
+            student_tables.fill(lines, wanted, data, results, work, jobs, say)
+        except (RecordingError, ScoreError) as error:
+            fail(str(error), 2)
+    rows = list(student_tables.summary(lines, wanted, results, teachers))
+    if not rows:
+        fail(f"{results}: found no whole line of {table}, expected --data to make some", 2)
+    show(rows, list(rows[0]), as_json)
