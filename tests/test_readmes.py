@@ -103,7 +103,20 @@ def test_every_recipe_is_in_the_trainers_readme():
     [
         ("edge", ("run", "check", "bench")),
         ("sensor_adapters", ("list", "show", "site", "replay")),
-        ("trainer", ("recipes", "fit", "export", "evaluate", "score", "reproduce", "table")),
+        (
+            "trainer",
+            (
+                "recipes",
+                "fit",
+                "export",
+                "compare",
+                "layers",
+                "evaluate",
+                "score",
+                "reproduce",
+                "table",
+            ),
+        ),
     ],
 )
 def test_every_command_explains_itself(module, commands):

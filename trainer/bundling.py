@@ -1,7 +1,12 @@
-"""A fitted student to a bundle: decoders, both models, reference, scores."""
+"""A fitted student to a bundle: decoders, both models, reference, scores.
+
+Where 8 bits cost more than `AWARE_BELOW` on validation, the student learns on under rounding
+(`aware`), and the bundle of the better of the two is kept.
+"""
 
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -9,9 +14,9 @@ import msgspec
 import numpy as np
 
 from edge import bundle as bundles
-from edge.bundle import Bundle, Manifest, Quantization
-from edge.engine import LiteRtEngine, OnnxEngine
-from trainer import decoding, export
+from edge.bundle import Arrays, Bundle, Manifest, Quantization
+from edge.engine import Engine, LiteRtEngine, OnnxEngine
+from trainer import aware, decoding, export, served
 from trainer.datasets import Examples
 from trainer.fit import Data, Fitted, probabilities
 from trainer.recipe_parts import Recipe
@@ -19,6 +24,12 @@ from trainer.recipe_parts import Recipe
 REFERENCE_STEPS = 64  # go with the bundle
 CHECK_STEPS = 500  # of a validation recording, the reference's among them
 CALIBRATION_STEPS = 400
+AWARE_BELOW = 0.005
+"""Validation macro-F1 that 8 bits may cost before training under rounding is tried."""
+ENGINES: dict[str, Callable[[Path, Manifest], Engine]] = {
+    "litert": LiteRtEngine,
+    "onnx": OnnxEngine,
+}
 FILES = (bundles.MANIFEST, bundles.REFERENCE, *bundles.MODEL_FILES.values())
 
 
@@ -32,7 +43,7 @@ def git_revision() -> str:
 
 def make(
     fitted: Fitted, recipe: Recipe, data: Data, seed: int, folder: Path, name: str,
-    precision: str = "int8",
+    precision: str = "int8", say: Callable[[str], None] = lambda _: None,
 ) -> Bundle:  # fmt: skip
     """Write the bundle, in one of `export.PRECISIONS`, and return it.
 
@@ -40,13 +51,49 @@ def make(
         ExportError: an exported model answers other than PyTorch.
         FileExistsError: the folder holds something else than a bundle.
     """
+    bundle = _write(fitted, recipe, data, folder, name, precision, _plain(recipe, seed))
+    lost = fitted.validation_f1 - _worst(bundle)
+    if not precision.startswith("int8") or lost <= AWARE_BELOW:
+        return bundle
+    calibration = steps_of(data.train[0], CALIBRATION_STEPS)
+    learnt = aware.taught(fitted, recipe, data, seed, calibration)
+    told = {**_plain(recipe, seed), "aware_updates": aware.UPDATES}
+    with tempfile.TemporaryDirectory() as draft:
+        try:
+            better = _write(learnt, recipe, data, Path(draft), name, precision, told)
+            reached = f"{_worst(better):.4f}"
+        except export.ExportError as error:
+            better, reached = None, str(error)
+        kept = better is not None and _worst(better) > _worst(bundle)
+        say(
+            f"{name}: int8 costs {lost:.4f} of validation F1 {fitted.validation_f1:.4f}; after"
+            f" {aware.UPDATES} updates under rounding {reached}, {'kept' if kept else 'not kept'}"
+        )
+        if better is not None and kept:
+            _clear(folder)
+            for path in better.folder.iterdir():
+                (folder / path.name).write_bytes(path.read_bytes())
+    return bundles.load(folder)
+
+
+def _worst(bundle: Bundle) -> float:
+    """Return the least validation macro-F1 that a bundle's engines reached, by arg-max."""
+    scores = bundle.manifest.scores["validation"]
+    return min(scores[f"{kind}_argmax_macro_f1"] for kind in ENGINES)
+
+
+def _write(
+    fitted: Fitted, recipe: Recipe, data: Data, folder: Path, name: str, precision: str,
+    told: dict[str, str | int | float | bool],
+) -> Bundle:  # fmt: skip
+    """Write a bundle of the student as it is."""
     _clear(folder)
     manifest, scores = _decoders(fitted, data)
     student, schemes = fitted.student, export.PRECISIONS[precision]
-    calibration = {n: x[None] for n, x in _steps(data.train[0], CALIBRATION_STEPS).items()}
+    calibration = {n: x[None] for n, x in steps_of(data.train[0], CALIBRATION_STEPS).items()}
     for kind, write in (("litert", export.to_tflite), ("onnx", export.to_onnx)):
         write(student, folder / bundles.MODEL_FILES[kind], schemes[kind], calibration)
-    checked = export.reference(student, _steps(data.validation[0], CHECK_STEPS))
+    checked = export.reference(student, steps_of(data.validation[0], CHECK_STEPS))
     reference = {name: array[:REFERENCE_STEPS] for name, array in checked.items()}
     np.savez_compressed(folder / bundles.REFERENCE, allow_pickle=False, **reference)
     manifest = msgspec.structs.replace(
@@ -56,17 +103,19 @@ def make(
             engine: Quantization(scheme=scheme, tolerance=export.TOLERANCES[scheme].largest)
             for engine, scheme in schemes.items()
         },
-        scores={"validation": scores},
-        recipe=_plain(recipe, seed),
+        recipe=told,
         git_revision=git_revision(),
     )
-    for kind, engine in (("litert", LiteRtEngine), ("onnx", OnnxEngine)):
+    for kind, engine in ENGINES.items():
         ran = engine(folder / bundles.MODEL_FILES[kind], manifest)
         tolerance = export.TOLERANCES[schemes[kind]]
         export.check(ran.infer, reference, tolerance, f"{name} {kind}, reference")
         if precision != "float32":  # in a long run a label may change one step sooner or later
             tolerance = replace(tolerance, largest=1.0)
         export.check(ran.infer, checked, tolerance, f"{name} {kind}, {CHECK_STEPS} steps")
+        f1 = served.macro_f1(ran, manifest, data.validation)
+        scores[f"{kind}_argmax_macro_f1"] = round(f1, 4)
+    manifest = msgspec.structs.replace(manifest, scores={"validation": scores})
     return bundles.write(folder, manifest)
 
 
@@ -93,7 +142,7 @@ def _decoders(fitted: Fitted, data: Data) -> tuple[Manifest, dict[str, float]]:
     return msgspec.structs.replace(fitted.manifest, decoders=tuple(decoders)), scores
 
 
-def _steps(one: Examples, count: int) -> Mapping[str, np.ndarray]:
+def steps_of(one: Examples, count: int) -> Arrays:
     """Return (count, …) consecutive steps from the middle of a recording."""
     start = max(len(one) // 2 - count // 2, 0)
     return {name: array[start : start + count] for name, array in one.tensors.items()}

@@ -95,7 +95,7 @@ class Batch:
         return Batch(*({n: x.to(device) for n, x in store.items()} for store in stores))
 
 
-def _batch(parts: list[Examples], recipe: Recipe, rng: np.random.Generator) -> Batch:
+def drawn(parts: list[Examples], recipe: Recipe, rng: np.random.Generator) -> Batch:
     """Return random crops."""
     weights = np.array([len(e) for e in parts], np.float64)
     picks = rng.choice(len(parts), recipe.batch, p=weights / weights.sum())
@@ -228,7 +228,7 @@ def fit(
     start_s, mean_loss = time.monotonic(), 0.0
     for update in range(1, recipe.updates + 1):
         learners.train()
-        batch = _batch(data.train, recipe, rng)
+        batch = drawn(data.train, recipe, rng)
         varied = augment(batch.inputs, data.manifest, recipe, torch_rng)
         batch = replace(batch, inputs=varied).to(device)
         answers = student(batch.inputs)

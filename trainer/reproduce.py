@@ -43,7 +43,7 @@ def run(
     fit_s = time.monotonic() - start_s
     name = f"{recipe.name}-seed{seed}"
     fit.save(fitted, recipe, seed, work / f"{name}-fit")
-    small = bundling.make(fitted, recipe, data, seed, work / name, recipe.name)
+    small = bundling.make(fitted, recipe, data, seed, work / name, recipe.name, say=say)
     full = bundling.make(fitted, recipe, data, seed, work / f"{name}-float", recipe.name, "float32")
     test = datasets.load(recipe, folder, recipe.split.test)
     rows = [

@@ -87,6 +87,26 @@ def filled(recipe: Recipe, data: Path | None) -> Recipe:
     return done.recipe
 
 
+def fitted_recipe(name: str, folder: Path) -> tuple[Recipe, int]:
+    """Return recipe and seed as `fit` wrote them, or stop where it was no `fit` of this recipe."""
+    import msgspec
+
+    from trainer.fit import HISTORY
+
+    one, file = wanted(name), folder / HISTORY
+    try:
+        history: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError):
+        fail(f"{folder}: found no {file.name} in it, expected a folder that `fit` wrote", 2)
+    if history["recipe"]["name"] != one.name:
+        found = history["recipe"]["name"]
+        fail(f"{folder}: found a fit of {found}, expected one of {one.name}", 2)
+    try:
+        return msgspec.convert(history["recipe"], Recipe), history["seed"]
+    except (msgspec.ValidationError, KeyError) as error:
+        fail(f"{file}: {error}, expected what `fit` wrote of itself", 2)
+
+
 def ready(
     recipe: Recipe, data: Path | None, parts: Sequence[str], skip_missing: bool | None = None
 ) -> Recipe:
