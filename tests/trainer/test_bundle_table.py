@@ -46,7 +46,9 @@ def test_test_figures_are_those_that_reproduce_left_of_this_file():
     litert = rows["LiteRT int8-dynamic"]
     assert litert["f1"]["test"] == left["LiteRT int8"]
     assert litert["against_float"] == round(left["LiteRT int8"] - left["LiteRT float32"], 4)
-    assert rows["ONNX int8-static"]["f1"]["test"] == left["ONNX int8"]
+    onnx = rows["ONNX int8-static"]
+    assert onnx["f1"]["test"] == left["ONNX int8"]
+    assert onnx["against_float"] == round(left["ONNX int8"] - left["LiteRT float32"], 4)
 
 
 def test_a_model_of_another_size_than_the_judged_one_has_no_test_figure(tmp_path):
