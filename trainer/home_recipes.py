@@ -90,7 +90,8 @@ def sphere_named(name: str) -> Recipe | None:
         reversed_share=0.5 if "imu" in sensors.split("-") else 0.0,
     )  # fmt: skip
     if ending == DISTILLED:
-        return replace(found, teacher=f"sigformer-sphere-imu-camera-iot-{fold}")
+        teacher = f"sigformer-sphere-imu-camera-iot-{fold}"
+        return replace(found, teacher=teacher, soft_weight=0.3, soft_temperature=1.0)
     if ending == DCAT:
         source = DCAT_SOURCES.get(sensors)
         return replace(found, source=f"sphere-{source}-{fold}") if source else None

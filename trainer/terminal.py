@@ -155,9 +155,14 @@ def show(rows: list[dict[str, Any]], columns: Sequence[str], as_json: bool) -> N
 
 
 def _text(value: Any) -> str:
+    """Return a value as a table shows it; models that take turns one a line.
+
+    >>> _text("wrist>camera").splitlines()
+    ['wrist>', 'camera']
+    """
     if isinstance(value, float):
         return f"{value:.1f}" if value > 1 else f"{value:.4f}"
-    return "" if value is None else str(value)
+    return "" if value is None else str(value).replace(">", ">\n")
 
 
 def seed_range(text: str) -> list[int]:
