@@ -97,6 +97,10 @@ class Quantization(_Strict, frozen=True, kw_only=True):
     """Largest difference from ``reference.npz`` that the engine accepts."""
 
 
+ALIVE = "alive"
+"""Name of the scores by what lives: ``imu+camera``, macro-F1 of the first level on validation."""
+
+
 class Manifest(_Strict, frozen=True, kw_only=True):
     """Everything the board must know of a model."""
 
@@ -133,6 +137,17 @@ class Manifest(_Strict, frozen=True, kw_only=True):
     """Of every other file of the folder."""
     seal: str
     """SHA-256 of this manifest with an empty seal."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What may live or die by itself: the inputs by name, and ``iot``, the devices."""
+        return (*(block.name for block in self.inputs), *(("iot",) if self.devices else ()))
+
+    @property
+    def worth(self) -> dict[frozenset[str], float]:
+        """Validation figure by which ``kinds`` live; empty where it was not measured."""
+        said = self.scores.get(ALIVE, {})
+        return {frozenset(names.split("+")): figure for names, figure in said.items()}
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class Lane:
         for i, observed in enumerate(steps.observed.tolist()):
             index = steps.first + i
             tensors = {name: a[i] for name, a in steps.tensors.items()}
-            step = Step(index, tensors, observed, bool(steps.heard[i]))
+            step = Step(index, tensors, observed, steps.alive[i])
             self._next = index + 1
             if observed > 0:
                 if self._gap_start_us is not None:

@@ -1,10 +1,13 @@
 """Several models take turns on one station: the best whose sensors are alive names the steps.
 
 All models run side by side, so that each knows what came before when its turn comes; at every step
-one of them is heard. In order of preference: the first whose inputs were all observed in this step
-and the one before. So a model loses its turn in the first step in which one of its inputs is
-silent, and has it back in the second in which all are there. What is open is carried over: the
-decoder goes on, with the new model's evidence.
+one of them is heard. Which, their figures say, if all bundles have them: of each set of sensors
+that may live, what the model reached on validation with no others. A model of wrist and camera may
+do better without its camera than one of the wrist alone. Where figures are the same or missing,
+the order of the bundles says: the first whose inputs were all observed.
+
+A sensor counts as dead in the first step in which it is silent, and as back in the second in which
+it is there. What is open is carried over: the decoder goes on, with the new model's evidence.
 
 Steps in which no model observed anything wait until one does; if that takes longer than the models
 bridge, what was open ends where observation ended.
@@ -48,7 +51,7 @@ class _Answer:
     probabilities: Arrays
     """(K,) by level, labels in the relay's order."""
     observed: float
-    heard: bool
+    alive: frozenset[str]
 
 
 class Relay:
@@ -71,7 +74,9 @@ class Relay:
         bridged_us = min(manifest.reset_after_us for manifest in manifests)
         self._reset_steps = max(bridged_us // self._step_us, self._gap_steps)
         self._decoders = self._new_decoders()
-        self._heard_before = [False] * len(manifests)
+        self._kinds = [frozenset(manifest.kinds) for manifest in manifests]
+        self._worth = _worth(manifests)
+        self._alive_before: list[frozenset[str]] = [frozenset()] * len(manifests)
         self._answers: dict[int, dict[int, _Answer]] = {}  # by step, by rank; until decided
         self._next: int | None = None  # step to be decided
         self._turn: int | None = None
@@ -99,7 +104,7 @@ class Relay:
             for level, order in zip(self._levels, self._orders[rank], strict=True)
         }
         answers = self._answers.setdefault(step.index, {})
-        answers[rank] = _Answer(said, step.observed, step.heard)
+        answers[rank] = _Answer(said, step.observed, step.alive)
 
     def decide(self, complete: int) -> list[Change | Switch]:
         """Return what changes by all steps before ``complete`` that the models have spoken of."""
@@ -135,16 +140,20 @@ class Relay:
 
     def _choice(self, answers: dict[int, _Answer]) -> int | None:
         """Return the rank of the model to be heard; None where none observed anything."""
-        best: tuple[int, int] | None = None
+        places: list[tuple[int, float, int]] = []
         for rank in range(len(self._models)):
-            answer = answers.get(rank)
-            heard = answer is not None and answer.heard
-            steady = heard and (self._heard_before[rank] or rank == self._turn)
-            self._heard_before[rank] = heard
-            if answer is not None and answer.observed > 0:
-                place = (0 if steady else 1 if heard else 2, rank)
-                best = place if best is None else min(best, place)
-        return None if best is None else best[1]
+            alive = answers[rank].alive if rank in answers else frozenset[str]()
+            steady = alive if rank == self._turn else alive & self._alive_before[rank]
+            self._alive_before[rank] = alive
+            if not alive:
+                continue
+            if self._worth:
+                place = (0 if steady else 1, -self._worth[rank][steady or alive])
+            else:
+                whole = self._kinds[rank]
+                place = (0 if steady == whole else 1 if alive == whole else 2, 0.0)
+            places.append((*place, rank))
+        return min(places)[2] if places else None
 
     def _silence(self, index: int) -> list[Change | Switch]:
         """Hold a step of which nothing is known; say that there is a gap, and when it is long."""
@@ -171,9 +180,9 @@ class Relay:
             if answer is None or self._turn is None:
                 changes += decoder.update(index, None, 0.0)
             else:
-                modality = "+".join(self._models[self._turn].modality)
+                alive = [one for one in self._models[self._turn].kinds if one in answer.alive]
                 p = answer.probabilities[level.name]
-                changes += decoder.update(index, p, answer.observed, modality)
+                changes += decoder.update(index, p, answer.observed, "+".join(alive))
             self.now.append(Now(level.name, *decoder.provisional, end_us))
         return changes
 
@@ -187,7 +196,7 @@ class Relay:
         changes = self.decide(max(self._answers, default=0) + 1 + self._delay)
         changes += self._end()
         self._silent.clear()
-        self._heard_before = [False] * len(self._models)
+        self._alive_before = [frozenset()] * len(self._models)
         self._next = self._turn = self._gap_us = None
         return changes
 
@@ -221,6 +230,16 @@ class Turn:
     def end(self) -> list[Change]:
         """Say nothing: others may go on."""
         return []
+
+
+def _worth(manifests: Sequence[Manifest]) -> list[dict[frozenset[str], float]]:
+    """Return what each model is worth by what lives; nothing unless all of them say it of all."""
+    found = [manifest.worth for manifest in manifests]
+    whole = all(
+        len(worth) == 2 ** len(manifest.kinds) - 1
+        for worth, manifest in zip(found, manifests, strict=True)
+    )
+    return found if whole else []
 
 
 def _orders(manifest: Manifest, first: Manifest) -> list[list[int]]:

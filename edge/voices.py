@@ -20,8 +20,8 @@ class Step:
     """By tensor name: (R, C) or (E,), no state."""
     observed: float
     """Share of the inputs that was measured, 0..1."""
-    heard: bool
-    """Was something measured of every input?"""
+    alive: frozenset[str]
+    """Of which of the model's ``kinds`` something was measured."""
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ class Steps:
     """By tensor name: (T, R, C) for sampled inputs, (T, E) for devices, no state."""
     observed: Floats
     """(T,) share of the places that the model looks at that was really observed, 0..1."""
-    heard: Bools
-    """(T,) is something observed of every input, and of the devices?"""
+    alive: tuple[frozenset[str], ...]
+    """T sets: of which of the manifest's ``kinds`` something is observed."""
 
     def __len__(self) -> int:
         return len(self.observed)
@@ -160,8 +160,12 @@ def cut(timeline: Timeline, manifest: Manifest, first: int, steps: int) -> Steps
         tensors["in_use"] = in_use.astype(np.float32)
         tensors["in_use_observed"] = observed.astype(np.float32)
         shares.append(observed.mean(axis=1, dtype=np.float32))
-    heard = np.min(shares, axis=0) > 0
-    return Steps(first, tensors, np.mean(shares, axis=0, dtype=np.float32), heard)
+    kinds = manifest.kinds
+    alive = tuple(
+        frozenset(kind for kind, share in zip(kinds, row, strict=True) if share > 0)
+        for row in np.stack(shares, axis=1).tolist()
+    )
+    return Steps(first, tensors, np.mean(shares, axis=0, dtype=np.float32), alive)
 
 
 def keep_us(manifest: Manifest) -> int:

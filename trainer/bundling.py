@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from itertools import combinations
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from edge.bundle import Arrays, Bundle, Manifest, Quantization
 from edge.engine import Engine, LiteRtEngine, OnnxEngine
 from trainer import aware, decoding, export, served
 from trainer.datasets import Examples
-from trainer.fit import Data, Fitted, probabilities
+from trainer.fit import Data, Fitted, probabilities, validation_f1
 from trainer.recipe_parts import Recipe
 
 REFERENCE_STEPS = 64  # go with the bundle
@@ -115,8 +116,29 @@ def _write(
         export.check(ran.infer, checked, tolerance, f"{name} {kind}, {CHECK_STEPS} steps")
         f1 = served.macro_f1(ran, manifest, data.validation)
         scores[f"{kind}_argmax_macro_f1"] = round(f1, 4)
-    manifest = msgspec.structs.replace(manifest, scores={"validation": scores})
+    measured = {"validation": scores, bundles.ALIVE: _by_what_lives(fitted, manifest, data)}
+    manifest = msgspec.structs.replace(manifest, scores=measured)
     return bundles.write(folder, manifest)
+
+
+def _by_what_lives(fitted: Fitted, manifest: Manifest, data: Data) -> dict[str, float]:
+    """Return validation macro-F1 of the first level's arg-max for each set of kinds that live."""
+    tensors = {block.name: block.name for block in manifest.inputs} | {"iot": "in_use"}
+    found = {}
+    for count in range(1, len(manifest.kinds) + 1):
+        for alive in combinations(manifest.kinds, count):
+            dead = [tensors[kind] for kind in manifest.kinds if kind not in alive]
+            gone = {name for one in dead for name in (one, f"{one}_observed")}
+            parts = [
+                replace(one, tensors={
+                    name: np.zeros_like(array) if name in gone else array
+                    for name, array in one.tensors.items()
+                })
+                for one in data.validation
+            ]  # fmt: skip
+            f1 = validation_f1(fitted.student, parts, manifest.levels[0])
+            found["+".join(alive)] = round(f1, 4)
+    return found
 
 
 def _clear(folder: Path) -> None:

@@ -18,8 +18,13 @@ DELAY = 1
 
 
 def manifest(name: str, labels: tuple[str, ...] = LABELS, **changes: object) -> Manifest:
+    """Return a model of the kinds of sensor that its name lists, each an input."""
+    kinds = tuple(name.split("+"))
+    (block,) = models.manifest().inputs
     return models.manifest(
-        name=name, modality=(name,), delay_steps=DELAY, reset_after_us=10 * S,
+        name=name, modality=kinds, delay_steps=DELAY, devices=(),
+        inputs=tuple(msgspec.structs.replace(block, name=kind) for kind in kinds),
+        reset_after_us=10 * S,
         levels=(Level(name="operation", labels=labels),),
         decoders=(decoder("operation", len(labels)),), **changes,
     )  # fmt: skip
@@ -34,19 +39,22 @@ class Played:
         self.said: list[object] = []
         self._at = 0
 
-    def says(self, rank: int, at: int, label: str, heard: bool = True, observed: float = 1) -> None:
+    def says(self, rank: int, at: int, label: str, *alive: str, dead: bool = False) -> None:
+        """Have a model say a label at a step in which these kinds live; all if none are named."""
+        kinds = self.manifests[rank].kinds
+        lives = frozenset() if dead else frozenset(alive or kinds)
         labels = self.manifests[rank].levels[0].labels
         p = np.full(len(labels), 0.02, np.float32)
         p[labels.index(label)] = 0.96
-        self.relay.answer(rank, Step(at, {}, observed if heard else observed / 2, heard),
-                          {"p_operation": p})  # fmt: skip
+        step = Step(at, {}, len(lives) / len(kinds), lives)
+        self.relay.answer(rank, step, {"p_operation": p})
 
     def steps(self, count: int, *labels: str | None) -> "Played":
         """Let so many steps pass in which the models say these labels; None is a dead sensor."""
         for _ in range(count):
             for rank, label in enumerate(labels):
                 if label is None:
-                    self.says(rank, self._at, LABELS[0], heard=False, observed=0)
+                    self.says(rank, self._at, LABELS[0], dead=True)
                 else:
                     self.says(rank, self._at, label)
             self._at += 1
@@ -104,22 +112,61 @@ def test_a_sensor_that_comes_and_goes_does_not_have_its_turn():
 
 
 def test_a_model_that_misses_one_of_its_sensors_gives_way_to_one_that_has_all():
-    played = Played(manifest("all"), manifest("imu"))
+    played = Played(manifest("imu+camera"), manifest("imu"))
     played.steps(4, "pick", "pick")
     for at in range(4, 8):
-        played.says(0, at, "ship", heard=False)
+        played.says(0, at, "ship", "imu")
         played.says(1, at, "pick")
         played.said += played.relay.decide(at + 1 + DELAY)
-    assert played.end().switches == [(0, "", "all"), (4, "all", "imu")]
+    assert played.end().switches == [(0, "", "imu+camera"), (4, "imu+camera", "imu")]
     assert [s[0] for s in played.segments] == ["pick"]
 
 
 def test_half_a_model_is_better_than_none():
-    played = Played(manifest("all"), manifest("imu"))
+    played = Played(manifest("imu+camera"), manifest("imu"))
     for at in range(4):
-        played.says(0, at, "pick", heard=False)
-        played.says(1, at, "ship", heard=False, observed=0)
-    assert played.end().segments == [("pick", 0, 4, "interrupted", "all")]
+        played.says(0, at, "pick", "camera")
+        played.says(1, at, "ship", dead=True)
+    assert played.end().segments == [("pick", 0, 4, "interrupted", "camera")]
+
+
+def figures(name: str, **worth: float) -> Manifest:
+    """Return a model that says what it is worth by what lives; ``_`` stands for ``+``."""
+    said = {kinds.replace("_", "+"): figure for kinds, figure in worth.items()}
+    return manifest(name, scores={"alive": said})
+
+
+def test_figures_say_which_model_is_best_without_one_of_its_sensors():
+    both = figures("imu+camera", imu_camera=0.9, imu=0.7, camera=0.2)
+    played = Played(both, figures("imu", imu=0.6), figures("camera", camera=0.5))
+    played.steps(4, "pick", "ship", "ship")
+    for at in range(4, 8):
+        played.says(0, at, "pick", "imu")
+        played.says(1, at, "ship")
+        played.says(2, at, "ship", dead=True)
+        played.said += played.relay.decide(at + 1 + DELAY)
+    for at in range(8, 12):
+        played.says(0, at, "ship", "camera")
+        played.says(1, at, "ship", dead=True)
+        played.says(2, at, "pick")
+        played.said += played.relay.decide(at + 1 + DELAY)
+    assert played.end().switches == [(0, "", "imu+camera"), (9, "imu+camera", "camera")]
+    assert played.segments == [("pick", 0, 12, "interrupted", "imu+camera,imu,camera")]
+
+
+def test_figures_outdo_the_order_of_the_bundles_and_alike_ones_leave_it():
+    assert Played(figures("imu", imu=0.5), figures("camera", camera=0.6)).steps(
+        4, "pick", "pick"
+    ).end().switches == [(0, "", "camera")]
+    assert Played(figures("imu", imu=0.5), figures("camera", camera=0.5)).steps(
+        4, "pick", "pick"
+    ).end().switches == [(0, "", "imu")]
+
+
+def test_where_one_bundle_lacks_figures_the_order_says():
+    for second in (manifest("camera"), figures("camera+radio", camera_radio=0.9, camera=0.8)):
+        played = Played(figures("imu", imu=0.5), second).steps(4, "pick", "pick").end()
+        assert played.switches == [(0, "", "imu")]
 
 
 def test_the_action_may_change_while_another_model_is_heard():
@@ -173,8 +220,8 @@ def test_whether_steps_are_decided_one_by_one_or_all_at_the_end_is_the_same():
         for at in range(600):
             for rank in (BEST, SECOND):
                 if rng.random() < 0.6:
-                    label, heard = LABELS[rng.integers(3)], bool(rng.random() < 0.7)
-                    played.says(rank, at, label, heard=heard)
+                    label, dead = LABELS[rng.integers(3)], bool(rng.random() < 0.3)
+                    played.says(rank, at, label, dead=dead)
             if not at_once:
                 played.said += played.relay.decide(at + 1 + DELAY)
         return played.end()
