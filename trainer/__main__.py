@@ -124,6 +124,10 @@ def fit(
         bool,
         typer.Option("--guided", help="A student, with a memory of what devices were used for."),
     ] = False,
+    start_from: Annotated[
+        Path | None,
+        typer.Option("--start-from", metavar="FILE", help="A student: weights of `pretrain`."),
+    ] = None,
     patience: teaching_commands.Patience = None,
     accumulate: teaching_commands.Accumulate = None,
     compiled: teaching_commands.Compiled = False,
@@ -136,8 +140,8 @@ def fit(
     import dataclasses
 
     if teacher := teaching_commands.teacher_named(recipe, size):
-        if guided:
-            fail(f"{recipe}: is a teacher, which is guided by itself; --guided is a student's", 2)
+        if guided or start_from:
+            fail(f"{recipe}: is a teacher, expected --guided, --start-from with a student's", 2)
         said = {"updates": updates, "patience": patience, "accumulate": accumulate}
         given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
         teacher = dataclasses.replace(teacher, **given)
@@ -148,7 +152,7 @@ def fit(
         fail(f"{recipe}: is a student's recipe, expected {options} with a teacher's", 2)
     import torch
 
-    from trainer import fit as fitting
+    from trainer import fit as fitting, starting_weights
     from trainer.saved_teacher import is_teacher
     from trainer.source_answers import with_source
     from trainer.student_sizes import SIZES, sized
@@ -167,12 +171,13 @@ def fit(
         say("note: --guided changes nothing without devices and something sampled beside them")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        start = starting_weights.read(start_from) if start_from else None
         prepared = distilled(one, fitting.prepare(one, data), data, device, say)
         prepared = with_source(one, prepared, data, device, say)
-    except RecordingError as error:
+        fitted = fitting.fit(one, prepared, seed, say, device, start=start)
+    except (RecordingError, starting_weights.StartError) as error:
         fail(str(error), 2)
-    fitted = fitting.fit(one, prepared, seed, lambda text: err.print(text), device)
-    fitting.save(fitted, one, seed, to)
+    fitting.save(fitted, one, seed, to, start)
     out.print(
         f"{to}: {fitted.student.parameter_count} parameters, validation macro-F1"
         f" {fitted.validation_f1:.4f} after update {fitted.best_update}"
@@ -268,6 +273,7 @@ app.command("layers")(bundle_commands.layers)
 app.command("ablate")(teaching_commands.ablate)
 app.command("parts")(teaching_commands.parts)
 app.command("bench")(teaching_commands.bench)
+app.command("pretrain")(student_commands.pretrain)
 app.command("transfer")(clip_commands.transfer)
 app.command("students")(student_commands.students)
 app.command("evaluate")(judging_commands.evaluate)

@@ -20,6 +20,7 @@ from trainer.datasets import Examples
 from trainer.distill import soft_label_loss
 from trainer.frame_scores import macro_f1
 from trainer.recipe_parts import Recipe
+from trainer.starting_weights import Start
 from trainer.stream_dcat import Beside, transfer_loss
 from trainer.student import Answers, Student, StudentConfig
 
@@ -200,14 +201,24 @@ def fit(
     device: str = "cpu",
     *,
     with_attention: bool = False,
+    start: Start | None = None,
 ) -> Fitted:
     """Return a trained student, its best moment chosen on the validation recordings.
 
-    ``with_attention`` teaches it as a source of D-CAT: the block beside it learns as well.
+    ``with_attention`` teaches it as a source of D-CAT: the block beside it learns as well. It
+    begins with what fits it of ``start``.
+
+    Raises:
+        StartError: nothing of ``start`` fits.
     """
     torch.manual_seed(seed)
     rng, torch_rng = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     student = Student(student_config(recipe, data.manifest)).to(device)
+    if start is not None:
+        found = start.into(student)
+        say(f"{start.source}: took {', '.join(found.taken)}")
+        for part in found.left:
+            say(f"{start.source}: left {part}")
     learners = nn.ModuleList([student])
     beside = None
     if with_attention or recipe.source:
@@ -261,7 +272,9 @@ def fit(
     return Fitted(student, manifest, best_update, best_f1, beside)
 
 
-def save(fitted: Fitted, recipe: Recipe, seed: int, folder: Path) -> None:
+def save(
+    fitted: Fitted, recipe: Recipe, seed: int, folder: Path, start: Start | None = None
+) -> None:
     """Write weights, manifest draft and history to ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file(fitted.student.state_dict(), folder / WEIGHTS)
@@ -273,6 +286,8 @@ def save(fitted: Fitted, recipe: Recipe, seed: int, folder: Path) -> None:
         "validation_f1": round(fitted.validation_f1, 5),
         "parameters": fitted.student.parameter_count,
     }
+    if start is not None:
+        history["started_from"] = {"file": start.source, "sha256": start.sha256}
     encoded = msgspec.json.encode(history, enc_hook=str)
     (folder / HISTORY).write_bytes(msgspec.json.format(encoded))
 

@@ -74,7 +74,7 @@ def is_teacher(folder: Path) -> bool:
         history: Any = json.loads((folder / HISTORY).read_text())
     except (OSError, ValueError):
         return False
-    return isinstance(history, dict) and "source" in history.get("recipe", ())
+    return isinstance(history, dict) and "model" in history.get("recipe", ())
 
 
 def made(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""``solosense-trainer students``: what a sensor alone can, and what others teach it."""
+"""``solosense-trainer students`` and ``pretrain``: what a sensor alone can, and where it starts."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from sensor_adapters.recording import RecordingError
-from trainer.terminal import DataFolder, Json, fail, ready, say, seed_range, show
+from trainer.terminal import (
+    DataFolder,
+    Json,
+    RecipeName,
+    Seed,
+    fail,
+    out,
+    ready,
+    say,
+    seed_range,
+    show,
+    wanted,
+)
 from trainer.truth import ScoreError
 
 
@@ -62,3 +74,53 @@ def students(
     if not rows:
         fail(f"{results}: found no whole line of {table}, expected --data to make some", 2)
     show(rows, list(rows[0]), as_json)
+
+
+def pretrain(
+    recipe: RecipeName,
+    to: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="Weights, .safetensors; a .json beside.")
+    ],
+    recordings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RECORDING]...", help="More than the recipe's own; no labels."),
+    ] = None,
+    data: DataFolder = None,
+    seed: Seed = 0,
+    updates: Annotated[int, typer.Option(min=1)] = 1500,
+    size: Annotated[str, typer.Option(help="nano, small, base or large.")] = "",
+    only_named: Annotated[
+        bool, typer.Option("--only-named", help="Leave the recipe's own recordings out.")
+    ] = False,
+) -> None:
+    """Learn what inertial units are like, without labels: for `fit --start-from`.
+
+    From the recipe's training recordings, and from any others that have a unit at one of its
+    places.
+    """
+    from trainer import pretrain as pretraining
+    from trainer.student_sizes import SIZES, sized
+
+    if to.suffix != ".safetensors":
+        fail(f"--out is {to}, expected a file that ends in .safetensors", 2)
+    if size and size not in SIZES:
+        fail(f"--size is {size!r}, expected one of {', '.join(SIZES)}", 2)
+    one = wanted(recipe)
+    names = list(recordings or ())
+    if not only_named:
+        one = ready(one, data, ("train",))
+        own = one.split.train
+        names = [*(own if data is None else (os.fspath(data / name) for name in own)), *names]
+    if not names:
+        fail("found no recording, expected some by name, or no --only-named", 2)
+    one = sized(one, size) if size else one
+    try:
+        read = pretraining.read(one, names)
+    except RecordingError as error:
+        fail(str(error), 2)
+    found = pretraining.pretrain(one, read, seed, updates, say)
+    pretraining.write(found, to)
+    out.print(
+        f"{to}: {len(names)} recordings, {sum(len(part) for part in read.parts)} steps; explains"
+        f" {found.said['explained_of_a_step']:.3f} of a step kept back"
+    )

@@ -1,5 +1,6 @@
 """A teacher's folder is read back as it was written, or what is wrong with it is told."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from trainer import saved_teacher, teach  # noqa: E402
 from trainer.fit import Data  # noqa: E402
 from trainer.judged_teacher import with_bends  # noqa: E402
 from trainer.processes import Processes  # noqa: E402
+from trainer.recipes import recipe  # noqa: E402
 from trainer.saved_teacher import TeachError  # noqa: E402
 from trainer.teacher_recipes import SIZES, build, settings  # noqa: E402
 
@@ -106,3 +108,11 @@ def test_a_run_broken_off_is_told_as_one(tmp_path):
 def test_a_folder_without_a_teacher_is_refused(tmp_path):
     with pytest.raises(TeachError, match=r"draft\.json.*expected a teacher as `fit` wrote"):
         saved_teacher.read(tmp_path)
+
+
+def test_what_fit_wrote_of_a_student_is_no_teacher(tmp_path):
+    history = tmp_path / "history.json"
+    history.write_text(json.dumps({"recipe": vars(recipe("virtual-iot"))}, default=str))
+    assert not saved_teacher.is_teacher(tmp_path)
+    history.write_text(json.dumps({"recipe": settings(SHORT)}))
+    assert saved_teacher.is_teacher(tmp_path)
