@@ -72,7 +72,8 @@ def read(file: Path) -> Start:
     """
     try:
         data = file.read_bytes()
-        return Start(str(file), hashlib.sha256(data).hexdigest(), load(data))
+        weights = dict(sorted(load(data).items()))  # it returns them in any order
+        return Start(str(file), hashlib.sha256(data).hexdigest(), weights)
     except (OSError, SafetensorError) as error:
         raise StartError(f"{file}: {error}, expected weights that `pretrain` wrote") from error
 
