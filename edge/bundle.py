@@ -99,6 +99,8 @@ class Quantization(_Strict, frozen=True, kw_only=True):
 
 ALIVE = "alive"
 """Name of the scores by what lives: ``imu+camera``, macro-F1 of the first level on validation."""
+ARGMAX = "argmax_macro_f1"
+"""Name of the validation score that is this figure with everything alive."""
 
 
 class Manifest(_Strict, frozen=True, kw_only=True):
@@ -147,6 +149,8 @@ class Manifest(_Strict, frozen=True, kw_only=True):
     def worth(self) -> dict[frozenset[str], float]:
         """Validation figure by which ``kinds`` live; empty where it was not measured."""
         said = self.scores.get(ALIVE, {})
+        if not said and len(self.kinds) == 1 and ARGMAX in self.scores.get("validation", {}):
+            return {frozenset(self.kinds): self.scores["validation"][ARGMAX]}
         return {frozenset(names.split("+")): figure for names, figure in said.items()}
 
 

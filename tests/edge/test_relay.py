@@ -163,6 +163,12 @@ def test_figures_outdo_the_order_of_the_bundles_and_alike_ones_leave_it():
     ).end().switches == [(0, "", "imu")]
 
 
+def test_of_a_model_of_one_sensor_its_validation_figure_says_it_all():
+    older = manifest("camera", scores={"validation": {"argmax_macro_f1": 0.6}})
+    played = Played(figures("imu", imu=0.5), older).steps(4, "pick", "pick").end()
+    assert played.switches == [(0, "", "camera")]
+
+
 def test_where_one_bundle_lacks_figures_the_order_says():
     for second in (manifest("camera"), figures("camera+radio", camera_radio=0.9, camera=0.8)):
         played = Played(figures("imu", imu=0.5), second).steps(4, "pick", "pick").end()
