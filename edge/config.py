@@ -93,7 +93,7 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     bundles: tuple[str, ...]
     """Folders of model bundles, relative to the configuration file; they run side by side."""
     failover: bool = False
-    """The bundles take turns, best first: one log, of the best whose sensors are alive."""
+    """The bundles share one voice: one log, of all whose sensors are alive."""
     devices: dict[str, DeviceConfig]
     """By device id."""
 
@@ -203,7 +203,7 @@ def _check(file: str, config: SiteConfig) -> None:
         )
         need(
             not station.failover or len(station.bundles) > 1,
-            f"{key}.failover", station.failover, "false, or several bundles to take turns",
+            f"{key}.failover", station.failover, "false, or several bundles to share one voice",
         )  # fmt: skip
         need(bool(station.devices), f"{key}.devices", {}, "at least one device")
         placements: dict[str, str] = {}

@@ -304,7 +304,7 @@ class Pipeline:
         return records
 
     def now(self) -> dict[str, tuple[str, list[Now]]]:
-        """Return the provisional labels by station, of its first model or those that take turns."""
+        """Return the provisional labels by station, of its first model or of all with one voice."""
         return {
             station.id: (station.relay.name, station.relay.now)
             if station.relay

@@ -42,7 +42,7 @@ class GapRecord:
 
 @dataclass(frozen=True)
 class SwitchRecord:
-    """Of models that take turns, another is heard from ``at_us`` on."""
+    """Of models that share one voice, others are heard from ``at_us`` on."""
 
     station: str
     bundle: str

@@ -1,18 +1,22 @@
-"""Several models take turns on one station: the best whose sensors are alive names the steps.
+"""Several models share one voice on a station, so that it speaks on when a sensor dies.
 
-All models run side by side, so that each knows what came before when its turn comes; at every step
-one of them is heard. Which, their figures say, if all bundles have them: of each set of sensors
-that may live, what the model reached on validation with no others. A model of wrist and camera may
-do better without its camera than one of the wrist alone. Where figures are the same or missing,
-the order of the bundles says: the first whose inputs were all observed.
+All models run side by side, so that each knows what came before when it is needed. If their bundles
+say what each is worth, by the sensors that live (`edge.bundle.Manifest.worth`), all that see
+something are heard together: the mean of their probabilities, weighted by the fourth power of their
+worth. A model of wrist and camera may be worth more without its camera than one of the wrist alone.
+If one bundle says nothing of that, one model is heard at a time: the first, as they stand, whose
+inputs were all observed.
 
 A sensor counts as dead in the first step in which it is silent, and as back in the second in which
-it is there. What is open is carried over: the decoder goes on, with the new model's evidence.
+it is there. What is open is carried over: the decoder goes on, with other evidence.
 
 Steps in which no model observed anything wait until one does; if that takes longer than the models
 bridge, what was open ends where observation ended.
 
 What is decided of a step depends on steps up to it alone, so it is the same live and in evaluation.
+
+Weighted means of classifiers' answers: the sum rule of Kittler et al., "On Combining Classifiers"
+(IEEE TPAMI 1998).
 """
 
 from collections.abc import Sequence
@@ -27,6 +31,8 @@ from edge.voices import Change, Gap, Now, Step
 
 GAP_STEPS = 2
 """Silent steps that make a gap."""
+WORTH_POWER = 4
+"""Of a model's worth, as its weight: between hearing all alike and only the best."""
 
 
 class RelayError(Exception):
@@ -35,18 +41,19 @@ class RelayError(Exception):
 
 @dataclass(frozen=True)
 class Switch:
-    """From ``at_us`` on another model is heard."""
+    """From ``at_us`` on other models are heard."""
 
     at_us: int
     before: str
-    """Name of the model heard until then; empty at the beginning and after a gap."""
+    """Names of the models heard until then, joined by ``+``; empty at the beginning and after a
+    gap."""
     after: str
-    """Name of the model heard from then on; empty: no model observes anything."""
+    """Those heard from then on; empty: no model observes anything."""
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What one model says of one step."""
+    """What one model, or several together, say of one step."""
 
     probabilities: Arrays
     """(K,) by level, labels in the relay's order."""
@@ -75,11 +82,13 @@ class Relay:
         self._reset_steps = max(bridged_us // self._step_us, self._gap_steps)
         self._decoders = self._new_decoders()
         self._kinds = [frozenset(manifest.kinds) for manifest in manifests]
+        self._all_kinds = tuple(dict.fromkeys(k for m in manifests for k in m.kinds))
         self._worth = _worth(manifests)
         self._alive_before: list[frozenset[str]] = [frozenset()] * len(manifests)
         self._answers: dict[int, dict[int, _Answer]] = {}  # by step, by rank; until decided
         self._next: int | None = None  # step to be decided
-        self._turn: int | None = None
+        self._heard = ""  # models, as a switch names them
+        self._lead: int | None = None  # the one that counts most
         self._silent: list[int] = []  # at most as many as the models bridge
         self._gap_us: int | None = None
         self.now: list[Now] = []
@@ -119,8 +128,8 @@ class Relay:
         return changes
 
     def _step(self, index: int, answers: dict[int, _Answer]) -> list[Change | Switch]:
-        turn = self._choice(answers)
-        if turn is None:
+        weights = self._weights(answers)
+        if not weights:
             return self._silence(index)
         changes: list[Change | Switch] = []
         start_us = index * self._step_us
@@ -130,30 +139,33 @@ class Relay:
         for silent in self._silent:
             changes += self._decode(silent, None)
         self._silent.clear()
-        if turn != self._turn:
-            before = "" if self._turn is None else self._models[self._turn].name
-            changes.append(Switch(start_us, before, self._models[turn].name))
-            self._turn = turn
-            for decoder, spec in zip(self._decoders, self._models[turn].decoders, strict=True):
+        heard = "+".join(self._models[rank].name for rank in weights)
+        if heard != self._heard:
+            changes.append(Switch(start_us, self._heard, heard))
+            self._heard = heard
+        lead = max(weights, key=lambda rank: weights[rank])
+        if lead != self._lead:
+            self._lead = lead
+            for decoder, spec in zip(self._decoders, self._models[lead].decoders, strict=True):
                 decoder.listen(spec)
-        return changes + self._decode(index, answers[turn])
+        return changes + self._decode(index, _together(answers, weights))
 
-    def _choice(self, answers: dict[int, _Answer]) -> int | None:
-        """Return the rank of the model to be heard; None where none observed anything."""
-        places: list[tuple[int, float, int]] = []
-        for rank in range(len(self._models)):
-            alive = answers[rank].alive if rank in answers else frozenset[str]()
-            steady = alive if rank == self._turn else alive & self._alive_before[rank]
-            self._alive_before[rank] = alive
-            if not alive:
-                continue
-            if self._worth:
-                place = (0 if steady else 1, -self._worth[rank][steady or alive])
-            else:
+    def _weights(self, answers: dict[int, _Answer]) -> dict[int, float]:
+        """Return by rank how much the models that are to be heard count; none: nothing lives."""
+        alive = {rank: answer.alive for rank, answer in answers.items() if answer.alive}
+        steady = {rank: kinds & self._alive_before[rank] for rank, kinds in sorted(alive.items())}
+        self._alive_before = [alive.get(rank, frozenset()) for rank in range(len(self._models))]
+        if not alive:
+            return {}
+        if not self._worth:
+
+            def place(rank: int) -> int:
                 whole = self._kinds[rank]
-                place = (0 if steady == whole else 1 if alive == whole else 2, 0.0)
-            places.append((*place, rank))
-        return min(places)[2] if places else None
+                return 0 if steady[rank] == whole else 1 if alive[rank] == whole else 2
+
+            return {min(steady, key=place): 1.0}
+        seen = {rank: kinds for rank, kinds in steady.items() if kinds} or alive
+        return {rank: self._worth[rank][seen[rank]] ** WORTH_POWER for rank in sorted(seen)}
 
     def _silence(self, index: int) -> list[Change | Switch]:
         """Hold a step of which nothing is known; say that there is a gap, and when it is long."""
@@ -164,9 +176,9 @@ class Relay:
         if len(self._silent) == self._gap_steps:
             self._gap_us = self._silent[0] * self._step_us
             changes.append(Gap(self._gap_us, None))
-            if self._turn is not None:
-                changes.append(Switch(self._gap_us, self._models[self._turn].name, ""))
-                self._turn = None
+            if self._heard:
+                changes.append(Switch(self._gap_us, self._heard, ""))
+                self._heard = ""
         if len(self._silent) > self._reset_steps:
             changes += self._end()
             self._silent.clear()
@@ -177,12 +189,12 @@ class Relay:
         self.now = []
         end_us = (index + 1) * self._step_us
         for level, decoder in zip(self._levels, self._decoders, strict=True):
-            if answer is None or self._turn is None:
+            if answer is None:
                 changes += decoder.update(index, None, 0.0)
             else:
-                alive = [one for one in self._models[self._turn].kinds if one in answer.alive]
+                kinds = "+".join(kind for kind in self._all_kinds if kind in answer.alive)
                 p = answer.probabilities[level.name]
-                changes += decoder.update(index, p, answer.observed, "+".join(alive))
+                changes += decoder.update(index, p, answer.observed, kinds)
             self.now.append(Now(level.name, *decoder.provisional, end_us))
         return changes
 
@@ -197,7 +209,8 @@ class Relay:
         changes += self._end()
         self._silent.clear()
         self._alive_before = [frozenset()] * len(self._models)
-        self._next = self._turn = self._gap_us = None
+        self._next = self._lead = self._gap_us = None
+        self._heard = ""
         return changes
 
     def _end(self) -> list[Segment]:
@@ -240,6 +253,24 @@ def _worth(manifests: Sequence[Manifest]) -> list[dict[frozenset[str], float]]:
         for worth, manifest in zip(found, manifests, strict=True)
     )
     return found if whole else []
+
+
+def _together(answers: dict[int, _Answer], weights: dict[int, float]) -> _Answer:
+    """Return what models say together: the weighted mean."""
+    heard = [answers[rank] for rank in weights]
+    if len(heard) == 1:
+        return heard[0]
+    share = np.array([*weights.values()], np.float64) + np.finfo(np.float32).tiny
+    share /= share.sum()
+    said = {
+        level: np.tensordot(share, np.stack([one.probabilities[level] for one in heard]), 1)
+        for level in heard[0].probabilities
+    }
+    return _Answer(
+        {level: p.astype(np.float32) for level, p in said.items()},
+        float(share @ [one.observed for one in heard]),
+        frozenset[str]().union(*(one.alive for one in heard)),
+    )
 
 
 def _orders(manifest: Manifest, first: Manifest) -> list[list[int]]:

@@ -36,7 +36,7 @@ class Segment:
     state: Literal["open", "closed", "interrupted"]
     """``interrupted``: the input ended before the action did."""
     modality: str = ""
-    """Of the models that made it, in order, where several take turns: ``imu,camera``."""
+    """Of the models that made it, in order, where several share one: ``imu,camera``."""
 
 
 class Viterbi:

@@ -56,7 +56,7 @@ def load_models(config: SiteConfig) -> dict[str, Model]:
     Raises:
         BundleError: a bundle is damaged, or answers other than its reference.
         ConfigError: two bundles of one name, a station lacks a device that a bundle needs, or its
-            bundles are to take turns and can not.
+            bundles are to share one voice and can not.
     """
     models: dict[str, Model] = {}
     for id_, station in config.stations.items():
@@ -266,7 +266,7 @@ def _start_records(config: SiteConfig, models: dict[str, Model]) -> list[Record]
 
 
 def _together(models: list[Model], at_us: int) -> ModelRecord:
-    """Return models that take turns as the one that the log knows them as."""
+    """Return models that share one voice as the one that the log knows them as."""
     manifests = [model.bundle.manifest for model in models]
     sums = [sha256(model.bundle.folder / MANIFEST) for model in models]
     first = json.loads((models[0].bundle.folder / MANIFEST).read_text(encoding="utf-8"))

@@ -31,7 +31,7 @@ class Station:
         """Take the models' manifests in the order of the configuration.
 
         Raises:
-            RelayError: the models are to take turns and can not.
+            RelayError: the models are to share one voice and can not.
         """
         self._config, self._manifests, self._time = config, manifests, time
         self._grid_us = max(m.step_us for m in manifests)
@@ -48,7 +48,7 @@ class Station:
         self.session = session
         self.timeline = Timeline(self._time.lateness_us)
         self.relay = Relay(self._manifests) if self._config.failover else None
-        """The models' one voice, if they take turns."""
+        """The models' one voice, if they share one."""
         self.lanes = [
             Lane(manifest, Turn(self.relay, rank) if self.relay else None)
             for rank, manifest in enumerate(self._manifests)

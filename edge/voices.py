@@ -1,6 +1,6 @@
 """What a lane's model says, and who makes segments of it.
 
-A model that speaks for itself has a ``Solo``; where several take turns, ``relay.Turn`` is the voice
+A model that speaks for itself has a ``Solo``; where several share one, ``relay.Turn`` is the voice
 of each.
 """
 

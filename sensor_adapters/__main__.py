@@ -143,14 +143,14 @@ def site(
     node: Node = "board-1",
     station: StationId = "pack-1",
     failover: Annotated[
-        bool, typer.Option(help="The bundles take turns, best first; else side by side.")
+        bool, typer.Option(help="The bundles share one voice; else side by side.")
     ] = False,
 ) -> None:
     """Print a site configuration under which a board can be sent this recording."""
     check_names(broker, site=site, node=node, station=station)
     folders = [str(Path(b).resolve()) for b in bundle]
     if failover and len(folders) < 2:
-        fail("--failover: found one --bundle, expected several to take turns", 2)
+        fail("--failover: found one --bundle, expected several to share one voice", 2)
     one = opened(recording)
     print(site_toml(one, folders, broker, log, site, node, station, failover=failover), end="")
 

@@ -121,7 +121,7 @@ def site_toml(
 ) -> str:  # fmt: skip
     """Return a site configuration under which a board can be sent this recording.
 
-    With ``failover`` the bundles take turns, best first.
+    With ``failover`` the bundles share one voice.
 
     Raises:
         ValueError: ``broker`` is not HOST:PORT.

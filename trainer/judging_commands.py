@@ -119,13 +119,13 @@ def rehearse(
     seeds: Annotated[str, typer.Option(help="First and last, as 0-2.")] = "0-2",
     to: JsonFile = None,
 ) -> None:
-    """Let sensors die at random and tell what models that take turns make of it."""
+    """Let sensors die at random and tell what models that share one voice make of it."""
     from edge.engine import open_engine
     from edge.relay import RelayError
     from trainer import rehearsal
 
     if len(bundle) < 2:
-        fail("--bundle: found one, expected several to take turns", 2)
+        fail("--bundle: found one, expected several to share one voice", 2)
     try:
         shares = [float(one) for one in dead.split(",")]
     except ValueError:

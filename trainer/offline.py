@@ -22,10 +22,10 @@ def segments(manifest: Manifest, engine: Engine, recording: Recording) -> list[S
 def taking_turns(
     models: Sequence[tuple[Manifest, Engine]], recording: Recording
 ) -> tuple[list[Segment], list[Switch], list[Gap]]:
-    """Return what a board would log of models that take turns, best first: ended segments by time.
+    """Return what a board would log of models that share one voice: ended segments by time.
 
     Raises:
-        RelayError: the models can not take turns.
+        RelayError: the models can not share one voice.
     """
     manifests = [manifest for manifest, _ in models]
     relay = Relay(manifests)

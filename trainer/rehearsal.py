@@ -1,7 +1,7 @@
-"""A rehearsal of failing sensors: what taking turns saves, against the best single model.
+"""A rehearsal of failing sensors: what failover saves, against the best single model.
 
 Modalities die at random and independently, as ``sensor_adapters.outages`` draws them; each model
-alone and all of them taking turns see the same recording. The board's own lanes, engines and
+alone and all of them with one voice see the same recording. The board's own lanes, engines and
 decoders are used, so what stands here is what a board would log.
 """
 
@@ -31,9 +31,9 @@ class Rehearsal:
     """Share of the time that each modality was to be dead."""
     seed: int
     all_alive: float
-    """Macro-F1 of the models taking turns, nothing dead."""
+    """Macro-F1 of the models with one voice, nothing dead."""
     failover: float
-    """Macro-F1 of the models taking turns."""
+    """Macro-F1 of the models with one voice."""
     single: dict[str, float]
     """Macro-F1 of each model alone."""
     switches: int
@@ -54,7 +54,7 @@ def rehearse(
     """Give a rehearsal for every share and seed; the level is the models' first.
 
     Raises:
-        RelayError: the models can not take turns.
+        RelayError: the models can not share one voice.
         ScoreError: the recording has no truth of the level.
     """
     level = models[0][0].levels[0].name

@@ -155,7 +155,7 @@ def show(rows: list[dict[str, Any]], columns: Sequence[str], as_json: bool) -> N
 
 
 def _text(value: Any) -> str:
-    """Return a value as a table shows it; models that take turns one a line.
+    """Return a value as a table shows it; models that share one voice one a line.
 
     >>> _text("wrist>camera").splitlines()
     ['wrist>', 'camera']

@@ -133,40 +133,53 @@ def test_half_a_model_is_better_than_none():
 def figures(name: str, **worth: float) -> Manifest:
     """Return a model that says what it is worth by what lives; ``_`` stands for ``+``."""
     said = {kinds.replace("_", "+"): figure for kinds, figure in worth.items()}
-    return manifest(name, scores={"alive": said})
+    kinds = max(said, key=len)
+    return msgspec.structs.replace(manifest(kinds, scores={"alive": said}), name=name)
 
 
-def test_figures_say_which_model_is_best_without_one_of_its_sensors():
-    both = figures("imu+camera", imu_camera=0.9, imu=0.7, camera=0.2)
-    played = Played(both, figures("imu", imu=0.6), figures("camera", camera=0.5))
-    played.steps(4, "pick", "ship", "ship")
-    for at in range(4, 8):
-        played.says(0, at, "pick", "imu")
+def test_models_that_say_what_they_are_worth_are_heard_together():
+    played = Played(figures("imu", imu=0.8), figures("camera", camera=0.6)).steps(2, "pick", "pick")
+    for at in range(2, 4):
+        played.says(0, at, "pick")
+        played.says(1, at, "pick", dead=True)
+        played.said += played.relay.decide(at + 1 + DELAY)
+    assert played.end().switches == [(0, "", "imu+camera"), (2, "imu+camera", "imu")]
+    assert played.segments == [("pick", 0, 4, "interrupted", "imu+camera,imu")]
+
+
+@pytest.mark.parametrize(("strong", "weak"), [(0.8, 0.4), (0.4, 0.8)])
+def test_who_is_worth_more_counts_more(strong, weak):
+    played = Played(figures("imu", imu=strong), figures("camera", camera=weak))
+    played.steps(4, "pick", "ship")
+    assert [s[0] for s in played.end().segments] == ["pick" if strong > weak else "ship"]
+
+
+def test_a_model_counts_by_what_lives_of_its_sensors():
+    both = figures("all", imu_camera=0.9, imu=0.2, camera=0.2)
+    played = Played(both, figures("imu", imu=0.6))
+    for at in range(8):
+        played.says(0, at, "pick", "imu", *(["camera"] if at < 4 else []))
         played.says(1, at, "ship")
-        played.says(2, at, "ship", dead=True)
         played.said += played.relay.decide(at + 1 + DELAY)
-    for at in range(8, 12):
-        played.says(0, at, "ship", "camera")
-        played.says(1, at, "ship", dead=True)
-        played.says(2, at, "pick")
-        played.said += played.relay.decide(at + 1 + DELAY)
-    assert played.end().switches == [(0, "", "imu+camera"), (9, "imu+camera", "camera")]
-    assert played.segments == [("pick", 0, 12, "interrupted", "imu+camera,imu,camera")]
+    assert [s[0] for s in played.end().segments] == ["pick", "ship"]
+    assert played.switches == [(0, "", "all+imu")]
 
 
-def test_figures_outdo_the_order_of_the_bundles_and_alike_ones_leave_it():
-    assert Played(figures("imu", imu=0.5), figures("camera", camera=0.6)).steps(
-        4, "pick", "pick"
-    ).end().switches == [(0, "", "camera")]
-    assert Played(figures("imu", imu=0.5), figures("camera", camera=0.5)).steps(
-        4, "pick", "pick"
-    ).end().switches == [(0, "", "imu")]
+def test_what_is_said_together_is_the_mean_weighted_by_the_fourth_power_of_worth():
+    played = Played(figures("imu", imu=0.6), figures("camera", camera=0.3)).steps(4, "pick", "ship")
+    (found,) = [s for s in played.end().said if isinstance(s, Segment) and s.state != "open"]
+    assert found.confidence == pytest.approx((16 * 0.96 + 0.02) / 17, abs=1e-4)
+
+
+def test_models_worth_nothing_are_heard_alike():
+    played = Played(figures("imu", imu=0), figures("camera", camera=0)).steps(4, "pick", "pick")
+    assert [s[0] for s in played.end().segments] == ["pick"]
 
 
 def test_of_a_model_of_one_sensor_its_validation_figure_says_it_all():
     older = manifest("camera", scores={"validation": {"argmax_macro_f1": 0.6}})
-    played = Played(figures("imu", imu=0.5), older).steps(4, "pick", "pick").end()
-    assert played.switches == [(0, "", "camera")]
+    played = Played(figures("imu", imu=0.2), older).steps(4, "pick", "ship").end()
+    assert [s[0] for s in played.segments] == ["ship"]
 
 
 def test_where_one_bundle_lacks_figures_the_order_says():

@@ -23,13 +23,14 @@ def models():
     return [(one.manifest, open_engine(one)) for one in loaded]
 
 
-def test_while_all_live_turns_change_nothing_and_the_best_is_heard(models):
+def test_while_all_live_failover_changes_nothing_and_is_as_good_as_the_best(models):
     (found,) = rehearse(models, open_recording(RECORDING), [0.0], [0], 20.0)
-    assert found.failover == found.all_alive == found.single["imu"]
+    assert found.failover == found.all_alive
+    assert found.all_alive > max(found.single.values()) - 0.02
     assert (found.gaps, found.overlaps) == (0, 0)
 
 
-def test_when_sensors_die_turns_lose_less_than_any_model_alone(models):
+def test_when_sensors_die_failover_loses_less_than_any_model_alone(models):
     found = list(rehearse(models, open_recording(RECORDING), [0.5], [0, 1, 2], 20.0))
     ahead = [one.failover - max(one.single.values()) for one in found]
     assert sum(ahead) / len(ahead) > 0.05
