@@ -153,10 +153,9 @@ def fit(
     import torch
 
     from trainer import fit as fitting, starting_weights
+    from trainer.helped import helped
     from trainer.saved_teacher import is_teacher
-    from trainer.source_answers import with_source
     from trainer.student_sizes import SIZES, sized
-    from trainer.teacher_answers import distilled
 
     checked_device(device)
     if size and size not in SIZES:
@@ -172,12 +171,13 @@ def fit(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         start = starting_weights.read(start_from) if start_from else None
-        prepared = distilled(one, fitting.prepare(one, data), data, device, say)
-        prepared = with_source(one, prepared, data, device, say)
-        fitted = fitting.fit(one, prepared, seed, say, device, start=start)
+        prepared = helped(one, fitting.prepare(one, data), data, device, say)
+        if start is not None:
+            prepared = dataclasses.replace(prepared, start=start)
+        fitted = fitting.fit(one, prepared, seed, say, device)
     except (RecordingError, starting_weights.StartError) as error:
         fail(str(error), 2)
-    fitting.save(fitted, one, seed, to, start)
+    fitting.save(fitted, one, seed, to, prepared.start)
     out.print(
         f"{to}: {fitted.student.parameter_count} parameters, validation macro-F1"
         f" {fitted.validation_f1:.4f} after update {fitted.best_update}"

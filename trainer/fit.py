@@ -49,6 +49,8 @@ class Data:
     manifest: Manifest
     train: list[Examples]
     validation: list[Examples]
+    start: Start | None = None
+    """Weights to begin with, as far as they fit."""
 
 
 def prepare(recipe: Recipe, folder: Path | None) -> Data:
@@ -201,24 +203,22 @@ def fit(
     device: str = "cpu",
     *,
     with_attention: bool = False,
-    start: Start | None = None,
 ) -> Fitted:
     """Return a trained student, its best moment chosen on the validation recordings.
 
-    ``with_attention`` teaches it as a source of D-CAT: the block beside it learns as well. It
-    begins with what fits it of ``start``.
+    ``with_attention`` teaches it as a source of D-CAT: the block beside it learns as well.
 
     Raises:
-        StartError: nothing of ``start`` fits.
+        StartError: nothing of the weights to begin with fits.
     """
     torch.manual_seed(seed)
     rng, torch_rng = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     student = Student(student_config(recipe, data.manifest)).to(device)
-    if start is not None:
-        found = start.into(student)
-        say(f"{start.source}: took {', '.join(found.taken)}")
+    if data.start is not None:
+        found = data.start.into(student)
+        say(f"{data.start.source}: took {', '.join(found.taken)}")
         for part in found.left:
-            say(f"{start.source}: left {part}")
+            say(f"{data.start.source}: left {part}")
     learners = nn.ModuleList([student])
     beside = None
     if with_attention or recipe.source:

@@ -29,6 +29,8 @@ DISTILLED = "-distilled"
 """Ends the name of a recipe that learns from a teacher of all sensors as well."""
 DCAT = "-dcat"
 """Ends the name of a recipe that learns keys and values from a student of another sensor."""
+PRETRAINED = "-pretrained"
+"""Ends the name of a recipe of inertial units that learns without labels first."""
 DCAT_SOURCES = {"imu": "camera", "camera": "imu", "iot": "imu"}
 """By sensor, the best of the others alone."""
 SPHERE_ROOMS = (
@@ -80,8 +82,8 @@ def sphere_split(parts: tuple[tuple[int, ...], ...]) -> Split:
 
 
 def sphere_named(name: str) -> Recipe | None:
-    """Return what ``sphere-<sensors>-<fold>[-distilled|-dcat]`` names; None where nothing."""
-    ending = next((one for one in (DISTILLED, DCAT) if name.endswith(one)), "")
+    """Return what ``sphere-<sensors>-<fold>[-distilled|-dcat|-pretrained]`` names, or None."""
+    ending = next((one for one in (DISTILLED, DCAT, PRETRAINED) if name.endswith(one)), "")
     sensors, _, fold = name.removeprefix("sphere-").removesuffix(ending).rpartition("-")
     if not name.startswith("sphere-") or sensors not in SPHERE_SENSORS or fold not in FOLDS:
         return None
@@ -95,6 +97,8 @@ def sphere_named(name: str) -> Recipe | None:
     if ending == DCAT:
         source = DCAT_SOURCES.get(sensors)
         return replace(found, source=f"sphere-{source}-{fold}") if source else None
+    if ending == PRETRAINED:
+        return replace(found, pretrain_updates=700) if "imu" in sensors.split("-") else None
     return found
 
 

@@ -97,6 +97,8 @@ class Recipe:
     """Name of a recipe of another sensor whose student, frozen, is the source of D-CAT."""
     dcat_weight: float = 1.0
     dcat_pairing: Literal["same_sample", "same_class", "random"] = "same_sample"
+    pretrain_updates: int = 0
+    """Updates on its training recordings without labels, before the first with (``pretrain``)."""
     data_license: str = "Apache-2.0 (simulated)"
 
 

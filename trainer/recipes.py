@@ -229,7 +229,8 @@ def recipe(name: str) -> Recipe:
         return found
     raise UnknownRecipe(
         f"recipe {name!r} is unknown, expected one of {', '.join(names())}, or"
-        f" sphere-<sensors>-<fold>[-distilled|-dcat] with a fold of {', '.join(FOLDS)}, or"
+        " sphere-<sensors>-<fold>[-distilled|-dcat|-pretrained] with a fold of"
+        f" {', '.join(FOLDS)}, or"
         f" openpack-<split>-<sensors>[{ACTIONS}] with a split of"
         f" {', '.join(openpack_splits.PUBLISHED)} and sensors of {', '.join(OPENPACK_SENSORS)},"
         " joined by - in this order"

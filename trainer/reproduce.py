@@ -20,11 +20,10 @@ from trainer import baselines, bundling, datasets, decoding, fit, offline
 from trainer.datasets import Examples
 from trainer.fit import Data, Fitted, probabilities
 from trainer.frame_scores import macro_f1
+from trainer.helped import helped
 from trainer.metrics import evaluate_recordings
 from trainer.recipe_parts import Recipe, plain_off_default
-from trainer.source_answers import with_source
 from trainer.stretches import Stretch
-from trainer.teacher_answers import distilled
 from trainer.truth import best_label
 
 FIGURES = ("macro_f1", "accuracy", "edit", "f1_10", "f1_25", "f1_50")
@@ -37,12 +36,11 @@ def run(
 ) -> dict[str, Any]:  # fmt: skip
     """Return what one seed of a recipe reaches on its test recordings, all variants."""
     start_s = time.monotonic()
-    data = distilled(recipe, data, folder, "cpu", say)
-    data = with_source(recipe, data, folder, "cpu", say)
+    data = helped(recipe, data, folder, "cpu", say)
     fitted = fit.fit(recipe, data, seed, say)
     fit_s = time.monotonic() - start_s
     name = f"{recipe.name}-seed{seed}"
-    fit.save(fitted, recipe, seed, work / f"{name}-fit")
+    fit.save(fitted, recipe, seed, work / f"{name}-fit", data.start)
     small = bundling.make(fitted, recipe, data, seed, work / name, recipe.name, say=say)
     full = bundling.make(fitted, recipe, data, seed, work / f"{name}-float", recipe.name, "float32")
     test = datasets.load(recipe, folder, recipe.split.test)
@@ -52,7 +50,7 @@ def run(
         _judged("ONNX int8", small, "onnx", test),
         _argmax(fitted, test),
     ]
-    if not recipe.teacher and not recipe.source:
+    if not (recipe.teacher or recipe.source or recipe.pretrain_updates):
         rows += _baselines(data, test, seed)
     return {
         "recipe": recipe.name,

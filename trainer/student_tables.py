@@ -16,14 +16,15 @@ from typing import Any
 
 import torch
 
-from trainer import fit, reproduce, source_answers, tables, teacher_answers
-from trainer.home_recipes import DCAT, DISTILLED, FOLDS, RALT_SESSIONS
+from trainer import fit, reproduce, tables
+from trainer.helped import helped
+from trainer.home_recipes import DCAT, DISTILLED, FOLDS, PRETRAINED, RALT_SESSIONS
 from trainer.recipe_parts import Recipe, plain_off_default
 from trainer.recipes import recipe as recipe_of
 
 SHIPPED = "LiteRT int8"
 """The row of a result that a board would run."""
-METHODS = {"alone": "", "D-CAT": DCAT, "distilled": DISTILLED}
+METHODS = {"alone": "", "D-CAT": DCAT, "distilled": DISTILLED, "pretrained": PRETRAINED}
 SENSORS = ("imu", "camera", "iot")
 TEACHER = "sigformer imu-camera-iot"
 """The line of ``ablate sphere-sensors`` that sees all sensors."""
@@ -52,6 +53,7 @@ def _sphere() -> tuple[Line, ...]:
         Line(sensor, method, tuple(f"sphere-{sensor}-{fold}{ending}" for fold in FOLDS))
         for sensor in SENSORS
         for method, ending in METHODS.items()
+        if method != "pretrained" or sensor == "imu"
     ]
     whole = "-".join(SENSORS)
     return (*single, Line(whole, "alone", tuple(f"sphere-{whole}-{fold}" for fold in FOLDS)))
@@ -85,11 +87,12 @@ def fill(
         if result(recipe_of(name), seed, results) is None
     ]
     say(f"{len(missing)} runs to go")
-    heard: dict[tuple[str, str], str] = {}
+    heard: dict[tuple[str, str, str], str] = {}
     for name, _ in missing:
         one = recipe_of(name)
-        if one.teacher or one.source:
-            heard.setdefault((one.teacher, one.source), name)
+        if one.teacher or one.source or one.pretrain_updates:
+            own = name if one.pretrain_updates else ""
+            heard.setdefault((one.teacher, one.source, own), name)
     with ProcessPoolExecutor(jobs, get_context("spawn"), tables.begin) as pool:
         for done in as_completed(pool.submit(_ask, name, data) for name in heard.values()):
             say(done.result())
@@ -99,13 +102,11 @@ def fill(
 
 
 def _ask(name: str, data: Path) -> str:
-    """Have a recipe's teachers and source say what they have to."""
+    """Have a recipe's teachers and source say what they have to, and its start learnt."""
     torch.set_num_threads(1)
     recipe = recipe_of(name)
-    seen = fit.prepare(recipe, data)
-    seen = teacher_answers.distilled(recipe, seen, data, "cpu")
-    source_answers.with_source(recipe, seen, data, "cpu")
-    return f"{recipe.teacher or recipe.source} has spoken"
+    helped(recipe, fit.prepare(recipe, data), data, "cpu")
+    return f"{recipe.teacher or recipe.source or f'the start of {name}'} is there"
 
 
 def _one(name: str, seed: int, data: Path, results: Path, work: Path) -> str:

@@ -10,9 +10,9 @@ torch = pytest.importorskip("torch", reason="trainer needs torch")
 
 from sensor_adapters.recording import RecordingError  # noqa: E402
 from tests.trainer.test_command_line import trainer  # noqa: E402
-from trainer import fit, pretrain, starting_weights  # noqa: E402
-from trainer.recipe_parts import Split, imu_block  # noqa: E402
-from trainer.recipes import virtual  # noqa: E402
+from trainer import fit, own_start, pretrain, starting_weights  # noqa: E402
+from trainer.recipe_parts import Split, UnknownRecipe, imu_block  # noqa: E402
+from trainer.recipes import recipe, virtual  # noqa: E402
 from trainer.starting_weights import StartError  # noqa: E402
 from trainer.student import Student, StudentConfig  # noqa: E402
 
@@ -89,7 +89,7 @@ def test_the_same_seed_gives_the_same_weights(read):
 def test_a_student_of_the_same_unit_takes_all_but_what_is_said_of_labels(start, found, cache):
     said: list[str] = []
     data = fit.prepare(RECIPE, None)
-    fit.fit(RECIPE, data, 0, said.append, start=start)
+    fit.fit(RECIPE, replace(data, start=start), 0, said.append)
     assert said[0].endswith("wrist.safetensors: took encoders.imu, fuse, gru")
     student = Student(fit.student_config(RECIPE, data.manifest))
     assert start.into(student).left == ()
@@ -167,3 +167,31 @@ def test_the_commands_pretrain_and_start_from_it(tmp_path):
     done = trainer(*fitted)
     assert done.returncode == 2
     assert "expected a part that fits the student" in done.stderr
+
+
+def test_a_recipe_that_starts_so_learns_its_start_once_from_its_own_training_part(cache):
+    recipe = replace(RECIPE, pretrain_updates=3)
+    data = fit.prepare(recipe, None)
+    said: list[str] = []
+    first = own_start.with_start(recipe, data, None, said.append)
+    assert said[0] == "virtual-imu: learns without labels first"
+    said.clear()
+    again = own_start.with_start(recipe, data, None, said.append)
+    assert said == []
+    longer = own_start.with_start(replace(recipe, pretrain_updates=4), data, None)
+    assert first.start and again.start and longer.start
+    assert again.start.sha256 == first.start.sha256 != longer.start.sha256
+    fitted = fit.fit(replace(recipe, updates=1), first, 0, said.append)
+    assert said[0] == "learnt without labels: took encoders.imu, fuse, gru"
+    assert fitted.student.parameter_count > 0
+
+
+def test_without_it_nothing_is_learnt_first(cache):
+    data = fit.prepare(RECIPE, None)
+    assert own_start.with_start(RECIPE, data, None) is data
+
+
+def test_there_is_such_a_recipe_for_inertial_units_alone():
+    assert recipe("sphere-imu-iot-pairs12-pretrained").pretrain_updates > 0
+    with pytest.raises(UnknownRecipe):
+        recipe("sphere-camera-pairs12-pretrained")
