@@ -128,6 +128,10 @@ def fit(
         Path | None,
         typer.Option("--start-from", metavar="FILE", help="A student: weights of `pretrain`."),
     ] = None,
+    guard: Annotated[
+        bool,
+        typer.Option("--guard", help="A student: leave what it takes from others out if it loses."),
+    ] = False,
     patience: teaching_commands.Patience = None,
     accumulate: teaching_commands.Accumulate = None,
     compiled: teaching_commands.Compiled = False,
@@ -140,8 +144,9 @@ def fit(
     import dataclasses
 
     if teacher := teaching_commands.teacher_named(recipe, size):
-        if guided or start_from:
-            fail(f"{recipe}: is a teacher, expected --guided, --start-from with a student's", 2)
+        if guided or start_from or guard:
+            options = "--guided, --start-from and --guard"
+            fail(f"{recipe}: is a teacher, expected {options} with a student's", 2)
         said = {"updates": updates, "patience": patience, "accumulate": accumulate}
         given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
         teacher = dataclasses.replace(teacher, **given)
@@ -152,7 +157,7 @@ def fit(
         fail(f"{recipe}: is a student's recipe, expected {options} with a teacher's", 2)
     import torch
 
-    from trainer import fit as fitting, starting_weights
+    from trainer import fit as fitting, starting_weights, stream_guard
     from trainer.helped import helped
     from trainer.saved_teacher import is_teacher
     from trainer.student_sizes import SIZES, sized
@@ -168,13 +173,21 @@ def fit(
     one = dataclasses.replace(sized(one, size) if size else one, guided=guided or one.guided)
     if one.guided and not (one.inputs and one.devices):
         say("note: --guided changes nothing without devices and something sampled beside them")
+    if guard and not (start_from or stream_guard.takes(one)):
+        fail(f"{recipe}: takes nothing from elsewhere, there is nothing for --guard to judge", 2)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         start = starting_weights.read(start_from) if start_from else None
         prepared = helped(one, fitting.prepare(one, data), data, device, say)
         if start is not None:
             prepared = dataclasses.replace(prepared, start=start)
-        fitted = fitting.fit(one, prepared, seed, say, device)
+        if guard:
+            verdict = stream_guard.guarded(one, prepared, seed, say, device)
+            one, fitted = verdict.recipe, verdict.fitted
+            if not verdict.is_kept:
+                prepared = dataclasses.replace(prepared, start=None)
+        else:
+            fitted = fitting.fit(one, prepared, seed, say, device)
     except (RecordingError, starting_weights.StartError) as error:
         fail(str(error), 2)
     fitting.save(fitted, one, seed, to, prepared.start)

@@ -179,7 +179,9 @@ def test_a_recipe_that_starts_so_learns_its_start_once_from_its_own_training_par
     again = own_start.with_start(recipe, data, None, said.append)
     assert said == []
     longer = own_start.with_start(replace(recipe, pretrain_updates=4), data, None)
-    assert first.start and again.start and longer.start
+    assert first.start
+    assert again.start
+    assert longer.start
     assert again.start.sha256 == first.start.sha256 != longer.start.sha256
     fitted = fit.fit(replace(recipe, updates=1), first, 0, said.append)
     assert said[0] == "learnt without labels: took encoders.imu, fuse, gru"
