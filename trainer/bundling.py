@@ -1,7 +1,7 @@
 """A fitted student to a bundle: decoders, both models, reference, scores.
 
-Where 8 bits cost more than `AWARE_BELOW` on validation, the student learns on under rounding
-(`aware`), and the bundle of the better of the two is kept.
+Where 8 bits cost more than `AWARE_BELOW` on validation, or answer too unlike PyTorch, the student
+learns on under rounding (`aware`), and the bundle of the better of the two is kept.
 """
 
 import subprocess
@@ -52,29 +52,44 @@ def make(
         ExportError: an exported model answers other than PyTorch.
         FileExistsError: the folder holds something else than a bundle.
     """
-    bundle = _write(fitted, recipe, data, folder, name, precision, _plain(recipe, seed))
-    lost = fitted.validation_f1 - _worst(bundle)
-    if not precision.startswith("int8") or lost <= AWARE_BELOW:
-        return bundle
-    calibration = steps_of(data.train[0], CALIBRATION_STEPS)
-    learnt = aware.taught(fitted, recipe, data, seed, calibration)
-    told = {**_plain(recipe, seed), "aware_updates": aware.UPDATES}
+    told = _plain(recipe, seed)
+    bundle, reached = _tried(fitted, recipe, data, folder, name, precision, told)
+    rounds = precision.startswith("int8")
+    if bundle is not None:
+        lost = fitted.validation_f1 - _worst(bundle)
+        if not rounds or lost <= AWARE_BELOW:
+            return bundle
+        reached = f"costs {lost:.4f} of validation F1 {fitted.validation_f1:.4f}"
+    elif not rounds:
+        raise export.ExportError(reached)
+    learnt = aware.taught(fitted, recipe, data, seed, steps_of(data.train[0], CALIBRATION_STEPS))
     with tempfile.TemporaryDirectory() as draft:
-        try:
-            better = _write(learnt, recipe, data, Path(draft), name, precision, told)
-            reached = f"{_worst(better):.4f}"
-        except export.ExportError as error:
-            better, reached = None, str(error)
-        kept = better is not None and _worst(better) > _worst(bundle)
+        told = {**told, "aware_updates": aware.UPDATES}
+        better, after = _tried(learnt, recipe, data, Path(draft), name, precision, told)
+        kept = better is not None and (bundle is None or _worst(better) > _worst(bundle))
         say(
-            f"{name}: int8 costs {lost:.4f} of validation F1 {fitted.validation_f1:.4f}; after"
-            f" {aware.UPDATES} updates under rounding {reached}, {'kept' if kept else 'not kept'}"
+            f"{name}: int8 {reached}; after {aware.UPDATES} updates under rounding"
+            f" {after or 'there'}, {'kept' if kept else 'not kept'}"
         )
         if better is not None and kept:
             _clear(folder)
             for path in better.folder.iterdir():
                 (folder / path.name).write_bytes(path.read_bytes())
+        elif bundle is None:
+            raise export.ExportError(reached)
     return bundles.load(folder)
+
+
+def _tried(
+    fitted: Fitted, recipe: Recipe, data: Data, folder: Path, name: str, precision: str,
+    told: dict[str, str | int | float | bool],
+) -> tuple[Bundle | None, str]:  # fmt: skip
+    """Write a bundle; return it with what it reaches, or nothing with why it was refused."""
+    try:
+        bundle = _write(fitted, recipe, data, folder, name, precision, told)
+    except export.ExportError as error:
+        return None, str(error)
+    return bundle, f"{_worst(bundle):.4f}"
 
 
 def _worst(bundle: Bundle) -> float:

@@ -47,7 +47,7 @@ def students(
     Without --data nothing is run. `of_gap` is the share of the way from alone to the teacher of all
     sensors.
     """
-    from trainer import student_tables
+    from trainer import student_summary, student_tables
     from trainer.inventory import PARTS
     from trainer.recipes import recipe as recipe_of
 
@@ -70,7 +70,7 @@ def students(
             student_tables.fill(lines, wanted, data, results, work, jobs, say)
         except (RecordingError, ScoreError) as error:
             fail(str(error), 2)
-    rows = list(student_tables.summary(lines, wanted, results, teachers))
+    rows = list(student_summary.summary(lines, wanted, results, teachers))
     if not rows:
         fail(f"{results}: found no whole line of {table}, expected --data to make some", 2)
     show(rows, list(rows[0]), as_json)

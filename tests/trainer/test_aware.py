@@ -11,7 +11,7 @@ pytest.importorskip("litert_torch", reason="export needs litert-torch")
 
 from edge import bundle as bundles  # noqa: E402
 from edge.engine import open_engine  # noqa: E402
-from trainer import aware, bundling, fit, served  # noqa: E402
+from trainer import aware, bundling, export, fit, served  # noqa: E402
 from trainer.recipe_parts import Split  # noqa: E402
 from trainer.recipes import recipe as recipe_of  # noqa: E402
 from trainer.rounding import observed_ranges, rounded, strictest  # noqa: E402
@@ -86,6 +86,39 @@ def test_a_bundle_is_of_the_better_student_on_validation_and_says_so(fitted, dat
         f1 = served.macro_f1(engine, bundle.manifest, data.validation)
         said = bundle.manifest.scores["validation"][f"{kind}_argmax_macro_f1"]
         assert f1 == pytest.approx(said, abs=5e-5)
+
+
+def refusing(monkeypatch, times):
+    """Have export refuse so many bundles."""
+    write, left = bundling._write, [times]
+
+    def refused(*given):
+        if left[0]:
+            left[0] -= 1
+            raise export.ExportError("made-up: share of same labels is 0.9, expected at least 0.97")
+        return write(*given)
+
+    monkeypatch.setattr(bundling, "_write", refused)
+
+
+def test_a_student_that_8_bits_make_too_unlike_learns_under_rounding(
+    fitted, data, tmp_path, monkeypatch
+):
+    refusing(monkeypatch, 1)
+    lines: list[str] = []
+    bundle = bundling.make(fitted, RECIPE, data, 0, tmp_path / "a", "iot", say=lines.append)
+    assert bundle.manifest.recipe["aware_updates"] == aware.UPDATES
+    assert lines[0].startswith("iot: int8 made-up: share of same labels is 0.9")
+    assert lines[0].endswith(", kept")
+
+
+def test_a_student_that_is_too_unlike_even_then_is_refused(fitted, data, tmp_path, monkeypatch):
+    refusing(monkeypatch, 2)
+    with pytest.raises(export.ExportError, match=r"made-up: share of same labels is 0\.9"):
+        bundling.make(fitted, RECIPE, data, 0, tmp_path / "a", "iot")
+    refusing(monkeypatch, 1)
+    with pytest.raises(export.ExportError, match="made-up"):
+        bundling.make(fitted, RECIPE, data, 0, tmp_path / "b", "iot", "float32")
 
 
 def test_where_8_bits_cost_nothing_nothing_is_learnt_and_nothing_said(fitted, data, tmp_path):
