@@ -63,6 +63,8 @@ class ClipRecipe:
     dcat: DcatOptions | None = None
     control: Control = ""
     """D-CAT's controls: the mean of all source matrices, or a random one, for every sample."""
+    other_place: bool = False
+    """Does D-CAT's source know the clips of other placements of the wearable sensor alone?"""
     soft: Soft | None = None
     guarded: bool = False
     """Is what is taken from the source left out where it loses on held-out training people?"""
@@ -81,6 +83,7 @@ METHODS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "dcat-random": {"dcat": DcatOptions(pairing="random")},
         "dcat-mean": {"dcat": DcatOptions(), "control": "mean"},
         "dcat-noise": {"dcat": DcatOptions(), "control": "noise"},
+        "dcat-other-place": {"dcat": DcatOptions(pairing="same_sample"), "other_place": True},
         "soft": _IN_SAMPLE,
         "soft-out-of-fold": {"soft": ("source", "own")},
         "soft-guarded": {**_IN_SAMPLE, "guarded": True},

@@ -14,7 +14,7 @@ from trainer.clip_fit import Told, fit_clips, said_of
 from trainer.clip_net import ClipNet, frozen
 from trainer.clip_recipes import ClipRecipe, clip_recipe
 from trainer.clips import Clips
-from trainer.dcat import products
+from trainer.dcat import DcatOptions, products
 
 GROUPS = 4
 """Parts into which the training people fall for networks out of fold."""
@@ -27,24 +27,34 @@ class Sources:
 
     def __init__(self, clips: Clips, seed: int) -> None:
         self._clips, self._seed = clips, seed
-        self._nets: dict[tuple[ClipRecipe, tuple[str, ...]], ClipNet] = {}
+        self._nets: dict[tuple[ClipRecipe, tuple[str, ...], tuple[str, ...]], ClipNet] = {}
 
-    def net(self, recipe: ClipRecipe, subjects: Sequence[str]) -> ClipNet:
-        """Return the frozen network of a recipe, taught on some people's clips."""
-        key = recipe, tuple(subjects)
+    def net(
+        self, recipe: ClipRecipe, subjects: Sequence[str], places: Sequence[str] = ()
+    ) -> ClipNet:
+        """Return the frozen network of a recipe, taught on some people's clips, of some places."""
+        key = recipe, tuple(subjects), tuple(places)
         if key not in self._nets:
             part = self._clips.of(subjects)
+            part = part.at(places) if places else part
             self._nets[key] = frozen(fit_clips(recipe, part, self._seed))
         return self._nets[key]
 
     def told(self, recipe: ClipRecipe) -> Told:
-        """Return what a recipe's sources say of the training clips, in their order."""
+        """Return what a recipe's sources say of the training clips, in their order.
+
+        Raises:
+            ValueError: the source is to know other placements, and there is one only.
+        """
         soft = None if recipe.soft is None else self._soft(recipe)
         if recipe.dcat is None:
             return Told(soft)
         source = clip_recipe(recipe.data, recipe.source, SOURCE)
-        said = said_of(self.net(source, self._people), source, self._clips).said
-        all_ = products(said, recipe.dcat)
+        if recipe.other_place:
+            all_ = self._of_other_places(source, recipe.dcat)
+        else:
+            said = said_of(self.net(source, self._people), source, self._clips).said
+            all_ = products(said, recipe.dcat)
         if recipe.control == "mean":
             all_ = all_.mean(0, keepdim=True)
         if recipe.control == "noise":
@@ -53,6 +63,17 @@ class Sources:
             size = all_.flatten(1).norm(dim=1).mean()
             all_ = noise * size / noise.norm()
         return Told(soft, all_, torch.from_numpy(self._clips.label))
+
+    def _of_other_places(self, source: ClipRecipe, options: DcatOptions) -> Tensor:
+        """Return the matrices of all clips, each by a source that knows other placements alone."""
+        places, parts, order = self._clips.places, [], []
+        if len(places) < 2:
+            raise ValueError(f"found clips of {places[0]} alone, expected several placements")
+        for place in places:
+            net = self.net(source, self._people, [one for one in places if one != place])
+            parts.append(products(said_of(net, source, self._clips.at([place])).said, options))
+            order += [i for i, clip in enumerate(self._clips.clips) if clip.place == place]
+        return torch.cat(parts)[torch.tensor(order).argsort()]
 
     @property
     def _people(self) -> list[str]:

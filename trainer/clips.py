@@ -46,6 +46,16 @@ class Clips:
         kept = tuple(clip for clip in self.clips if clip.subject in subjects)
         return Clips(self.labels, self.channels, kept, self.notes)
 
+    def at(self, places: Sequence[str]) -> "Clips":
+        """Return the clips whose wearable sensor sat at some places."""
+        kept = tuple(clip for clip in self.clips if clip.place in places)
+        return Clips(self.labels, self.channels, kept, self.notes)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where wearable sensors sat, by name."""
+        return tuple(sorted({clip.place for clip in self.clips}))
+
     @property
     def label(self) -> Ints:
         """(N,) numbers of labels."""

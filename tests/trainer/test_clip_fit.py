@@ -15,6 +15,7 @@ from trainer.clip_inputs import PLAIN, ClipAugmentation  # noqa: E402
 from trainer.clip_net import ClipNet, ClipNetConfig, answers, frozen  # noqa: E402
 from trainer.clip_recipes import METHODS, clip_recipe, settings  # noqa: E402
 from trainer.clip_sources import Sources  # noqa: E402
+from trainer.dcat import products  # noqa: E402
 
 pytestmark = pytest.mark.torch
 CLIPS = clips()
@@ -172,12 +173,12 @@ def test_out_of_fold_nobody_is_judged_by_a_network_that_knows_them():
     told = sources.told(one)
     assert told.soft is not None
     assert len(sources._nets) == 2 * len(PEOPLE)  # of both sensors, one without each
-    for teacher, subjects in sources._nets:
+    for teacher, subjects, _ in sources._nets:
         (left,) = set(PEOPLE) - set(subjects)
         mine = [i for i, clip in enumerate(CLIPS.clips) if clip.subject == left]
         said = [
             said_of(net, own, CLIPS.of([left])).logits.log_softmax(-1)
-            for (own, people), net in sources._nets.items()
+            for (own, people, _), net in sources._nets.items()
             if left not in people
         ]
         assert teacher.sensor in ("imu", "skeleton")
@@ -187,7 +188,7 @@ def test_out_of_fold_nobody_is_judged_by_a_network_that_knows_them():
 def test_in_sample_teachers_saw_everybody():
     sources = Sources(CLIPS, 0)
     sources.told(recipe("soft"))
-    ((teacher, subjects),) = sources._nets
+    ((teacher, subjects, _),) = sources._nets
     assert (teacher.sensor, set(subjects)) == ("skeleton", set(PEOPLE))
 
 
@@ -196,6 +197,21 @@ def test_networks_are_taught_once_for_all_methods():
     for method in ("dcat-same-class", "dcat-random", "dcat-mean", "soft"):
         sources.told(recipe(method))
     assert len(sources._nets) == 1
+
+
+def test_a_source_of_other_places_never_saw_a_clip_of_the_place_it_speaks_of():
+    sources, one = Sources(CLIPS, 0), recipe("dcat-other-place")
+    matrices = sources.told(one).products
+    assert matrices is not None
+    assert {places for _, _, places in sources._nets} == {("right_wrist",), ("right_thigh",)}
+    (source,) = {recipe for recipe, _, _ in sources._nets}
+    for place, other in (("right_wrist", "right_thigh"), ("right_thigh", "right_wrist")):
+        net = sources.net(source, sorted(PEOPLE), [other])
+        said = products(said_of(net, source, CLIPS.at([place])).said, one.dcat)
+        mine = [i for i, clip in enumerate(CLIPS.clips) if clip.place == place]
+        torch.testing.assert_close(matrices[mine], said)
+    with pytest.raises(ValueError, match="found clips of right_wrist alone"):
+        Sources(CLIPS.at(["right_wrist"]), 0).told(one)
 
 
 def test_the_controls_are_one_matrix_of_the_same_size_for_all():
