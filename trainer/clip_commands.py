@@ -34,18 +34,16 @@ def transfer(
     is above.
     """
     from trainer import clip_tables
-    from trainer.clip_recipes import PAIRS, clip_recipe, methods_of
+    from trainer.clip_recipes import PAIRS, methods_of
 
     if clips not in PAIRS:
         fail(f"clips are {clips!r}, expected one of {', '.join(PAIRS)}", 2)
     if sensor not in PAIRS[clips]:
         fail(f"sensor is {sensor!r}, expected one of {', '.join(PAIRS[clips])}", 2)
-    names = [one for one in methods.split(",") if one] or methods_of(sensor)
-    try:
-        for name in names:
-            clip_recipe(clips, sensor, name)
-    except KeyError as error:
-        fail(str(error.args[0]), 2)
+    there = methods_of(sensor)
+    names = [one for one in methods.split(",") if one] or there
+    if odd := [name for name in names if name not in there]:
+        fail(f"--methods has {', '.join(odd)}, expected of {', '.join(there)}", 2)
     lines = [(sensor, name) for name in names]
     wanted = seed_range(seeds)
     if data is not None:

@@ -107,9 +107,12 @@ FEWER_EPOCHS = {"utd_mhad": 1, "phone_watch": 5}
 
 
 def methods_of(sensor: str) -> list[str]:
-    """Return the methods that a sensor can have: a skeleton's channels are always made of it."""
-    made = [method for method, options in METHODS.items() if "channels" in options]
-    return [method for method in METHODS if sensor != "skeleton" or method not in made]
+    """Return the methods that a sensor can have.
+
+    A skeleton's channels are always made of it; phones and watches sit at one place each.
+    """
+    not_of = {"skeleton": "channels", "phone": "other_place", "watch": "other_place"}
+    return [method for method, given in METHODS.items() if not_of.get(sensor) not in given]
 
 
 def clip_recipe(data: str, sensor: str, method: str) -> ClipRecipe:
