@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from trainer import phone_watch, utd_mhad
+from trainer import clip_export, phone_watch, utd_mhad
 from trainer.clip_fit import fit_clips, said_of
 from trainer.clip_recipes import ClipRecipe, clip_recipe, settings, unchanged
 from trainer.clip_sources import Sources
@@ -30,6 +30,9 @@ READERS: dict[str, Callable[[Path], Clips]] = {
 FOLDS = {
     "utd_mhad": ("odd-to-even", "even-to-odd"), "phone_watch": ("third1", "third2", "third3"),
 }  # fmt: skip
+ROUNDED = "rounded"
+"""Name of what a result says of the files in 8 bits."""
+RUNTIMES = ("LiteRT int8", "ONNX int8")
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,10 @@ def result(recipe: ClipRecipe, fold: str, seed: int, results: Path) -> dict[str,
 
 
 def run(
-    recipe: ClipRecipe, sources: Sources, train: Clips, test: Clips, seed: int
-) -> dict[str, Any]:
-    """Return what a recipe reaches on a test part."""
+    recipe: ClipRecipe, sources: Sources, train: Clips, test: Clips, seed: int,
+    rounded: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Return what a recipe reaches on a test part; ``rounded`` as it is exported in 8 bits, too."""
     said: list[str] = []
     used = guarded(recipe, train, seed, said.append).recipe if recipe.guarded else recipe
     net = fit_clips(used, train, seed, sources.told(used))
@@ -79,6 +83,7 @@ def run(
         "macro_f1": round(macro_f1(true, best, test.labels).macro, 4),
         "accuracy": round(float((true == best).mean()), 4),
         **({"guard": said} if said else {}),
+        **({ROUNDED: clip_export.rounded(net, recipe, train, test)} if rounded else {}),
         "settings": settings(recipe),
     }
 
@@ -95,6 +100,7 @@ def _job(
     fold: Fold,
     seed: int,
     results: Path,
+    rounded: bool = False,
 ) -> list[str]:
     """Run all that is missing of one fold and seed; return what was reached."""
     torch.set_num_threads(1)
@@ -104,9 +110,10 @@ def _job(
     test, sources, said = clips.of(fold.test), Sources(train, seed), []
     for sensor, method in names:
         recipe = clip_recipe(data, sensor, method)
-        if result(recipe, fold.name, seed, results) is not None:
+        known = result(recipe, fold.name, seed, results)
+        if known is not None and (ROUNDED in known or not rounded):
             continue
-        found = run(recipe, sources, train, test, seed)
+        found = run(recipe, sources, train, test, seed, rounded)
         path = result_file(recipe, fold.name, seed, results)
         path.write_text(json.dumps(found, indent=1) + "\n")
         said += [*found.get("guard", ()), f"{path.stem}: macro-F1 {found['macro_f1']:.3f}"]
@@ -115,15 +122,18 @@ def _job(
 
 def fill(
     data: str, folder: Path, names: Sequence[tuple[str, str]], seeds: Sequence[int], results: Path,
-    jobs: int, say: Callable[[str], None],
+    jobs: int, say: Callable[[str], None], *, rounded: bool = False,
 ) -> None:  # fmt: skip
-    """Run what is missing, a fold and seed a process, so that its sources are taught once."""
+    """Run what is missing, a fold and seed a process, so that its sources are taught once.
+
+    ``rounded``: what was not exported in 8 bits is missing, too.
+    """
     results.mkdir(parents=True, exist_ok=True)
     all_ = folds(data, _clips(data, folder))
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context) as pool:
         waiting = [
-            pool.submit(_job, data, folder, tuple(names), fold, seed, results)
+            pool.submit(_job, data, folder, tuple(names), fold, seed, results, rounded)
             for seed in seeds
             for fold in all_
         ]
@@ -138,10 +148,11 @@ def summary(
 ) -> Iterator[dict[str, str]]:  # fmt: skip
     """Give a line a method: mean and spread over all runs, and against the control, run by run."""
     for sensor, method in names:
-        own = _figures(clip_recipe(data, sensor, method), seeds, results)
+        runs = _runs(clip_recipe(data, sensor, method), seeds, results)
+        own = _figures(runs)
         if not own:
             continue
-        base = _figures(clip_recipe(data, sensor, control), seeds, results)
+        base = _figures(_runs(clip_recipe(data, sensor, control), seeds, results))
         both = [100 * (own[key] - base[key]) for key in own if key in base]
         yield {
             "sensor": sensor,
@@ -149,14 +160,27 @@ def summary(
             "runs": str(len(own)),
             "macro_f1": _spread([100 * f1 for f1 in own.values()]),
             "against_alone": _against(both) if method != control and both else "",
+            **{f"{name}_loss": _lost(list(runs.values()), name) for name in RUNTIMES},
         }
 
 
-def _figures(
-    recipe: ClipRecipe, seeds: Sequence[int], results: Path
-) -> dict[tuple[str, int], float]:  # fmt: skip
-    """Return macro-F1 by fold and seed, of what there is."""
-    found = {}
+Runs = dict[tuple[str, int], dict[str, Any]]
+"""Results by fold and seed."""
+
+
+def _figures(runs: Runs) -> dict[tuple[str, int], float]:
+    return {key: float(one["macro_f1"]) for key, one in runs.items()}
+
+
+def _lost(runs: Sequence[dict[str, Any]], runtime: str) -> str:
+    """Return the mean macro-F1 that 8 bits cost in a runtime, of the runs that were exported."""
+    lost = [one["macro_f1"] - one[ROUNDED][runtime]["macro_f1"] for one in runs if ROUNDED in one]
+    return f"{100 * mean(lost):+.2f}" if lost else ""
+
+
+def _runs(recipe: ClipRecipe, seeds: Sequence[int], results: Path) -> Runs:
+    """Return what there is, whatever the fold."""
+    found: Runs = {}
     for seed in seeds:
         for path in results.glob(f"{recipe.name}-*-seed{seed}.json"):
             fold = path.stem.removeprefix(f"{recipe.name}-").removesuffix(f"-seed{seed}")
@@ -164,7 +188,7 @@ def _figures(
                 continue  # of a method whose name goes on
             one = result(recipe, fold, seed, results)
             if one is not None:
-                found[fold, seed] = float(one["macro_f1"])
+                found[fold, seed] = one
     return found
 
 

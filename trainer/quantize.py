@@ -237,7 +237,9 @@ def onnx_half(source: Path, target: Path) -> None:
     onnx.save(convert_float_to_float16(onnx.load(source), keep_io_types=True), target)
 
 
-def onnx_static(source: Path, target: Path, calibration: Sequence[Arrays]) -> None:
+def onnx_static(
+    source: Path, target: Path, calibration: Sequence[Arrays], raw: Sequence[str] = READ_RAW
+) -> None:
     """Write the ONNX model with int8 weights (a scale a channel) and 8-bit activations.
 
     What goes into a product is rounded to 8 bits, what comes out is not: a gate's sum or a label's
@@ -249,6 +251,7 @@ def onnx_static(source: Path, target: Path, calibration: Sequence[Arrays]) -> No
         target: the file to write.
         calibration: tensors of single steps by input name, `state` among them; their least and
             largest activations become the ranges.
+        raw: what the names of the layers that read raw readings have in them.
     """
     import onnx
     from onnxruntime import quantization
@@ -275,5 +278,5 @@ def onnx_static(source: Path, target: Path, calibration: Sequence[Arrays]) -> No
             weight_type=quantization.QuantType.QInt8,
             activation_type=quantization.QuantType.QUInt8,
             extra_options={"OpTypesToExcludeOutputQuantization": list(QUANTIZED)},
-            nodes_to_exclude=[n for n in names if any(part in n for part in READ_RAW)],
+            nodes_to_exclude=[n for n in names if any(part in n for part in raw)],
         )

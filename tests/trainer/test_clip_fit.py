@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the trainer's dependencies")
 
 from tests.made_up_clips import PEOPLE, clips  # noqa: E402
-from trainer import clip_inputs, clip_tables  # noqa: E402
+from trainer import clip_export, clip_inputs, clip_tables  # noqa: E402
 from trainer.clip_fit import Told, as_they_are, fit_clips, said_of, seen  # noqa: E402
 from trainer.clip_inputs import PLAIN, ClipAugmentation  # noqa: E402
 from trainer.clip_net import ClipNet, ClipNetConfig, answers, frozen  # noqa: E402
@@ -241,10 +241,47 @@ def test_a_guarded_run_says_what_its_guard_found():
     assert "guard" not in clip_tables.run(recipe("alone"), Sources(CLIPS, 0), CLIPS, CLIPS, 0)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("sensor", ["imu", "skeleton"])
+def test_in_8_bits_both_runtimes_name_a_clip_as_the_network_does(sensor, tmp_path):
+    one = recipe("alone", sensor, epochs=20)
+    net = fit_clips(one, CLIPS, 0)
+    clips = as_they_are(one, CLIPS)
+    p = answers(net, clips).logits.softmax(-1).numpy()
+    clip_export.to_tflite(net, tmp_path / "a.tflite", clips[:1])
+    clip_export.to_onnx(net, tmp_path / "a.onnx", clips[::4])
+    for said in (
+        clip_export.litert(tmp_path / "a.tflite", clips),
+        clip_export.run(tmp_path / "a.onnx", clips),
+    ):
+        assert said.shape == p.shape
+        assert abs(said - p).max() < 0.1
+        assert (said.argmax(1) == p.argmax(1)).mean() > 0.95
+        assert abs(said - p).max() > 0, "it is in 8 bits"
+
+
+def test_a_run_that_was_not_exported_is_missing_where_8_bits_are_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(clip_tables, "_clips", lambda *_: CLIPS)
+    monkeypatch.setattr(clip_tables, "clip_recipe", lambda *names: recipe(names[-1]))
+    judged = {name: {"macro_f1": 0.5} for name in clip_tables.RUNTIMES}
+    monkeypatch.setattr(clip_tables.clip_export, "rounded", lambda *_: judged)
+    fold = clip_tables.Fold("odd-to-even", PEOPLE[:1])
+
+    def job(rounded: bool) -> list[str]:
+        names = (("imu", "alone"),)
+        return clip_tables._job("utd_mhad", tmp_path, names, fold, 0, tmp_path, rounded)
+
+    assert [len(job(rounded)) for rounded in (False, False, True, True)] == [1, 0, 1, 0]
+    (row,) = clip_tables.summary("utd_mhad", [("imu", "alone")], [0], tmp_path)
+    said = clip_tables.result(recipe("alone"), "odd-to-even", 0, tmp_path)
+    assert said is not None
+    assert row["LiteRT int8_loss"] == f"{100 * (said['macro_f1'] - 0.5):+.2f}"
+
+
 def test_runs_that_are_there_are_not_run_again_and_other_settings_are(tmp_path, monkeypatch):
     ran = []
 
-    def run(one, sources, train, test, seed):
+    def run(one, sources, train, test, seed, rounded):
         ran.append((one.name, seed))
         assert not {c.subject for c in train.clips} & {c.subject for c in test.clips}
         return {"macro_f1": 0.5 + 0.1 * seed, "settings": settings(one)}
