@@ -264,7 +264,7 @@ def test_a_run_that_was_not_exported_is_missing_where_8_bits_are_asked_for(tmp_p
     monkeypatch.setattr(clip_tables, "_clips", lambda *_: CLIPS)
     monkeypatch.setattr(clip_tables, "clip_recipe", lambda *names: recipe(names[-1]))
     judged = {name: {"macro_f1": 0.5} for name in clip_tables.RUNTIMES}
-    monkeypatch.setattr(clip_tables.clip_export, "rounded", lambda *_: judged)
+    monkeypatch.setattr(clip_export, "rounded", lambda *_: judged)
     fold = clip_tables.Fold("odd-to-even", PEOPLE[:1])
 
     def job(rounded: bool) -> list[str]:
