@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 
@@ -20,6 +21,7 @@ from edge.bundle import Arrays, Bundle, Manifest
 from edge.engine import Engine, open_engine
 from sensor_adapters.recording import Recording
 from trainer import offline
+from trainer.malt_config import MaltConfig
 from trainer.metrics import evaluate_stretches
 from trainer.stretches import Stretch
 from trainer.student import Student, StudentConfig, StudentStep
@@ -81,9 +83,9 @@ def rows(
 def shape_of(manifest: Manifest) -> StudentConfig | None:
     """Return the student that a bundle was made of, or None where its recipe does not say."""
     recipe = manifest.recipe
-    sizes = {n: v for n in ("width", "hidden", "layers") if isinstance(v := recipe.get(n), int)}
-    if len(sizes) < 3:
+    if not {"width", "hidden", "layers"} <= recipe.keys():
         return None
+    malt = {n.removeprefix("malt_"): v for n, v in recipe.items() if n.startswith("malt_")}
     return StudentConfig(
         inputs=tuple(
             (b.name, b.rate_hz * manifest.step_us // 1_000_000, len(b.channels))
@@ -91,8 +93,12 @@ def shape_of(manifest: Manifest) -> StudentConfig | None:
         ),
         levels=tuple((level.name, len(level.labels)) for level in manifest.levels),
         devices=len(manifest.devices),
+        width=int(recipe["width"]),
+        hidden=int(recipe["hidden"]),
+        layers=int(recipe["layers"]),
+        tcn_layers=int(recipe.get("tcn_layers", 0)),
+        malt=msgspec.convert(malt, MaltConfig) if malt else None,
         guided=bool(recipe.get("guided", False)),
-        **sizes,
     )
 
 

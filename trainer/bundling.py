@@ -191,6 +191,8 @@ def _plain(recipe: Recipe, seed: int) -> dict[str, str | int | float | bool]:
     for name, value in asdict(recipe).items():
         if isinstance(value, str | int | float | bool):
             flat[name] = value
+    for name, value in (asdict(recipe.malt) if recipe.malt else {}).items():
+        flat[f"malt_{name}"] = value
     for part in ("train", "validation", "test"):
         flat[part] = " ".join(getattr(recipe.split, part))
     return flat

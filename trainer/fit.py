@@ -74,6 +74,8 @@ def student_config(recipe: Recipe, manifest: Manifest) -> StudentConfig:
         width=recipe.width,
         hidden=recipe.hidden,
         layers=recipe.layers,
+        tcn_layers=recipe.tcn_layers,
+        malt=recipe.malt,
         dropout=recipe.dropout,
         guided=recipe.guided,
     )
@@ -130,16 +132,20 @@ def loss(
 ) -> Tensor:
     """Return soft cross entropy per level, and binary cross entropy of the boundary.
 
+    What MALT's branches foresee of a step is to be its label as well.
+
     A boundary is a scored step whose most likely label is not that of the step before.
     """
     total = torch.zeros(())
-    for index, (name, logits) in enumerate(answers.logits.items()):
-        target = targets[name][:, recipe.warm_steps :]  # (B, T, K)
-        logits = logits[:, recipe.warm_steps :]
-        weighted = target * weights[name]
-        entropy = -(weighted * functional.log_softmax(logits, -1)).sum(-1)
-        scale = recipe.action_weight if index else 1.0
-        total = total + scale * entropy.sum() / weighted.sum().clamp(min=1)
+    said = [(1.0, answers.logits), *((recipe.foreseen_weight, one) for one in answers.foreseen)]
+    for weight, levels in said:
+        for index, (name, logits) in enumerate(levels.items()):
+            target = targets[name][:, recipe.warm_steps :]  # (B, T, K)
+            logits = logits[:, recipe.warm_steps :]
+            weighted = target * weights[name]
+            entropy = -(weighted * functional.log_softmax(logits, -1)).sum(-1)
+            scale = weight * (recipe.action_weight if index else 1.0)
+            total = total + scale * entropy.sum() / weighted.sum().clamp(min=1)
     first = targets[next(iter(answers.logits))]
     scored = first.sum(-1) > 0
     label = first.argmax(-1)

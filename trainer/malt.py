@@ -17,49 +17,15 @@ Q queries, M keys.
 """
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from trainer.malt_config import MaltConfig
+
 BLOCKED = -1e9
 """Score of a key that is not to be looked at: finite, so that a row without any stays a number."""
-
-
-@dataclass(frozen=True)
-class MaltConfig:
-    """How far back it looks, and how."""
-
-    width: int = 64
-    heads: int = 4
-    feedforward: int = 0
-    """Units between a unit's last two layers; 0 is as wide as the network."""
-    long: int = 64
-    """L."""
-    stride: int = 4
-    """Steps from one place of the long memory to the next."""
-    short: int = 16
-    """S."""
-    branches: int = 2
-    """N."""
-    top: int = 48
-    """Keys that a query may keep; the paper's 370 of 512 are about as many of 64."""
-    one_decoder: bool = True
-    """One for all branches, or one for each."""
-    dropout: float = 0.2
-
-    def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise ValueError(f"malt: found width {self.width}, expected a multiple of {self.heads}")
-        for name in ("long", "stride", "short", "branches", "top"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"malt: {name} is {getattr(self, name)}, expected 1 or more")
-
-    @property
-    def queries(self) -> tuple[int, ...]:
-        """How many each branch has of the long memory: the first as many as short places."""
-        return (self.short, *[max(self.short // 2, 1)] * (self.branches - 1))
 
 
 class Said(NamedTuple):

@@ -19,6 +19,9 @@ from torch import Tensor, nn
 
 from trainer.malt import Branch, Malt, Said, Stack, kept, memories
 
+AT_ONCE = 512
+"""Steps whose memories are read anew in one go."""
+
 
 class MaltHead(nn.Module):
     """Steps' features in, what is known at each step out; ``MaltStep`` is the same for one step."""
@@ -31,7 +34,8 @@ class MaltHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, T, D) of (B, T, D), each step's memories read anew."""
-        said = [self.read(one, torch.arange(len(one), device=x.device)).now[:, -1] for one in x]
+        ends = torch.arange(x.shape[1], device=x.device).split(AT_ONCE)
+        said = [torch.cat([self.read(one, some).now[:, -1] for some in ends]) for one in x]
         return torch.stack(said)
 
     def read(self, x: Tensor, ends: Tensor) -> Said:
@@ -49,24 +53,16 @@ class MaltStep(nn.Module):
         super().__init__()
         self.head, self.config = head, head.malt.config
         self.asked = nn.ModuleList(_Asked(branch, head.malt) for branch in _branches(head.malt))
-        c = self.config
-        each = [size for q in c.queries for size in (c.heads * q * c.long, c.long * c.width)]
-        self._sizes = (c.short * c.width, c.short, c.long, 1, *each)
-
-    @property
-    def state_size(self) -> int:
-        """Floats that a station carries from step to step."""
-        return sum(self._sizes)
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return what is known at the step, and the state to read on from.
 
         Args:
             x: (N, D) the step's features.
-            state: (N, ``state_size``).
+            state: (N, S), ``MaltConfig.state_size`` floats.
         """
         c, head = self.config, self.head
-        parts = [state[:, a:b] for a, b in pairwise((0, *accumulate(self._sizes)))]
+        parts = [state[:, a:b] for a, b in pairwise((0, *accumulate(c.state_sizes)))]
         features, short_full, long_full, phase, *queues = parts
         features = features.unflatten(1, (c.short, c.width))
         # the oldest of the short memory leaves it; every stride-th goes on to the long one

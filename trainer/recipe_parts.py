@@ -10,6 +10,7 @@ import msgspec
 
 from edge.bundle import MaskDevice
 from sensor_adapters.samples import US_PER_S
+from trainer.malt_config import MaltConfig
 
 IMU_CHANNELS = ("acc_x", "acc_y", "acc_z", "gyr_x", "gyr_y", "gyr_z")
 BOX_CHANNELS = ("box_cx", "box_cy", "box_w", "box_h")
@@ -59,6 +60,12 @@ class Recipe:
     hidden: int = 96
     layers: int = 1
     dropout: float = 0.3
+    tcn_layers: int = 0
+    """Dilated convolutions over the past, so many, in place of the GRU."""
+    malt: MaltConfig | None = None
+    """MALT in place of the GRU."""
+    foreseen_weight: float = 0.4
+    """Of what MALT's branches foresee, beside what is named."""
     guided: bool = False
     """Remember what was seen while each device was in use (``trainer.guided_memory``)."""
     updates: int = 1200

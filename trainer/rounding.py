@@ -138,7 +138,9 @@ def _treated(
                 return _recurrent(module, name, product, *given)
             if isinstance(module, nn.Conv1d):
                 x, weight = treat(name, given[0], 2), weigh(module.weight)
-                return functional.conv1d(x, weight, module.bias, module.stride, module.padding)
+                return functional.conv1d(
+                    x, weight, module.bias, module.stride, module.padding, module.dilation
+                )
             assert isinstance(module, nn.Linear)
             return product(name, given[0], module.weight, module.bias)
 

@@ -4,7 +4,8 @@ Two forms share their weights. `Student` reads whole recordings, for training; `
 reads one step of many stations and is what `trainer.export` writes. Per input, two strided
 convolutions run over the rows of a step and are pooled by mean and maximum, beside each channel's
 mean and deviation; device states join by one linear layer and, if `guided`, by a memory of what was
-seen while each device was in use; a GRU carries what came before; each label level has a softmax,
+seen while each device was in use; a GRU, or what stands in for it (`heads`), carries what came
+before; each label level has a softmax,
 and one sigmoid says whether a segment begins at this step.
 
 Legend: B batch (stations), T steps, R rows of a step, C channels, E devices, S state size,
@@ -21,7 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainer import heads
 from trainer.guided_memory import GuidedMemory, state_size
+from trainer.malt_config import MaltConfig
 
 KERNEL = 5
 FLAT = 1e-4  # variance of a channel that does not move; keeps the root's slope finite
@@ -55,6 +58,12 @@ class StudentConfig:
     dropout: float = 0.1
     """Share of fused and recurrent features dropped in training."""
 
+    tcn_layers: int = 0
+    """Dilated convolutions over the past, so many, in place of the GRU."""
+
+    malt: MaltConfig | None = None
+    """MALT in place of the GRU."""
+
     guided: bool = False
     """Sparse guided fusion: remember what was seen while each device was in use. Without devices,
     or without inputs, there is nothing to remember, and the student is as without it."""
@@ -77,7 +86,9 @@ class StudentConfig:
 
     @property
     def recurrent_size(self) -> int:
-        """Floats of the GRU's layers, which stand first in the state."""
+        """Floats of the GRU's layers, or of what stands in for it: first in the state."""
+        if self.tcn_layers or self.malt:
+            return heads.state_size(self.hidden, self.tcn_layers, self.malt)
         return self.layers * self.hidden
 
     @property
@@ -121,6 +132,9 @@ class Answers(NamedTuple):
     hidden: Tensor
     """(B, T, H): what the heads read."""
 
+    foreseen: tuple[dict[str, Tensor], ...] = ()
+    """Logits (B, T, K) by level, as MALT's branches foresee them; only while it learns."""
+
 
 class RowEncoder(nn.Module):
     """What happened in one step, from its rows: (N, R, C) twice -> (N, 3 * width).
@@ -163,13 +177,15 @@ class Student(nn.Module):
         features = 3 * config.width * len(config.inputs) + config.width * bool(config.devices)
         self.fuse = nn.Linear(features, config.hidden)
         self.drop = nn.Dropout(config.dropout)
-        self.gru = nn.GRU(
-            config.hidden,
-            config.hidden,
-            config.layers,
-            batch_first=True,
-            dropout=config.dropout if config.layers > 1 else 0.0,
-        )
+        self.past = heads.head_of(config.hidden, config.tcn_layers, config.malt, config.dropout)
+        if self.past is None:
+            self.gru = nn.GRU(
+                config.hidden,
+                config.hidden,
+                config.layers,
+                batch_first=True,
+                dropout=config.dropout if config.layers > 1 else 0.0,
+            )
         self.heads = nn.ModuleDict(
             {f"p_{level}": nn.Linear(config.hidden, labels) for level, labels in config.levels}
         )
@@ -200,7 +216,8 @@ class Student(nn.Module):
         Args:
             inputs: (B, T, R, C) by input name and `<name>_observed`, (B, T, E) for `in_use`
                 and `in_use_observed`; float, observed as 0 or 1.
-            state: (B, S) to read on from; none starts afresh, from zeros.
+            state: (B, S) to read on from; none starts afresh, from zeros. What stands in for a
+                GRU always starts afresh.
         """
         steps = {name: inputs[name] for name in self.config.input_names[:-1]}
         batch, length = next(iter(steps.values())).shape[:2]
@@ -212,15 +229,25 @@ class Student(nn.Module):
         if self.memory is not None:
             seen = steps["in_use_observed"]
             fused, remembered = self.memory(fused, steps["in_use"] * seen, seen, remembered)
-        layers = state[:, : self.config.recurrent_size].unflatten(1, (self.config.layers, -1))
-        hidden, last = self.gru(self.drop(fused), layers.transpose(0, 1).contiguous())
+        carried = state[:, : self.config.recurrent_size]
+        foreseen: tuple[Tensor, ...] = ()
+        if self.past is not None:
+            hidden, foreseen = self.past(self.drop(fused))
+        else:
+            layers = carried.unflatten(1, (self.config.layers, -1)).transpose(0, 1)
+            hidden, last = self.gru(self.drop(fused), layers.contiguous())
+            carried = last.transpose(0, 1).flatten(1)
         hidden = self.drop(hidden)
         return Answers(
-            {level: self.heads[f"p_{level}"](hidden) for level, _ in self.config.levels},
+            self._named(hidden),
             self.boundary(hidden).squeeze(-1),
-            torch.cat([last.transpose(0, 1).flatten(1), remembered], -1),
+            torch.cat([carried, remembered], -1),
             hidden,
+            tuple(self._named(self.drop(one)) for one in foreseen),
         )
+
+    def _named(self, hidden: Tensor) -> dict[str, Tensor]:
+        return {level: self.heads[f"p_{level}"](hidden) for level, _ in self.config.levels}
 
 
 class GruCell(nn.Module):
@@ -261,9 +288,11 @@ class StudentStep(nn.Module):
         super().__init__()
         self.config = student.config
         self.student = student
-        self.cells = nn.ModuleList(
-            GruCell(student.gru, layer) for layer in range(student.config.layers)
-        )
+        self.past = None if student.past is None else heads.step_of(student.past)
+        if self.past is None:
+            self.cells = nn.ModuleList(
+                GruCell(student.gru, layer) for layer in range(student.config.layers)
+            )
         self.train(False)
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -278,9 +307,13 @@ class StudentStep(nn.Module):
             x = self.student.memory.recall(x, seen, after)
             remembered = [after]
         states = []
-        for layer, cell in enumerate(self.cells):
-            x = cell(x, state[:, layer * hidden : (layer + 1) * hidden])
-            states.append(x)
+        if self.past is not None:
+            x, after = self.past(x, state[:, :size])
+            states.append(after)
+        else:
+            for layer, cell in enumerate(self.cells):
+                x = cell(x, state[:, layer * hidden : (layer + 1) * hidden])
+                states.append(x)
         labels = [
             torch.softmax(self.student.heads[name](x), -1) for name in self.config.output_names[:-2]
         ]

@@ -7,7 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the trainer's dependencies")
 
-from trainer.malt import Malt, MaltConfig, kept, memories  # noqa: E402
+from trainer.malt import Malt, kept, memories  # noqa: E402
+from trainer.malt_config import MaltConfig  # noqa: E402
 from trainer.malt_stream import MaltHead, MaltStep  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -139,7 +140,7 @@ def test_step_by_step_from_a_cold_start_is_as_read_anew_at_every_step(changes):
     x = torch.randn(3, 60 if changes else 2000, 16, dtype=torch.float64)
     with torch.no_grad():
         anew = head(x)
-        state, said = torch.zeros(3, step.state_size, dtype=torch.float64), []
+        state, said = torch.zeros(3, step.config.state_size, dtype=torch.float64), []
         for t in range(x.shape[1]):
             now, state = step(x[:, t], state)
             said.append(now)
@@ -150,12 +151,12 @@ def test_stations_that_share_a_call_do_not_share_a_memory():
     step = MaltStep(MaltHead(network()).eval()).eval()
     x = torch.randn(2, 40, 16)
     with torch.no_grad():
-        state = torch.zeros(2, step.state_size)
+        state = torch.zeros(2, step.config.state_size)
         for t in range(40):
             if t == 10:  # the second begins anew
                 state[1] = 0
             both, state = step(x[:, t], state)
-        alone = torch.zeros(1, step.state_size)
+        alone = torch.zeros(1, step.config.state_size)
         for t in range(10, 40):
             one, alone = step(x[1:, t], alone)
     torch.testing.assert_close(both[1:], one)
