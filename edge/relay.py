@@ -1,11 +1,9 @@
 """Several models share one voice on a station, so that it speaks on when a sensor dies.
 
 All models run side by side, so that each knows what came before when it is needed. If their bundles
-say what each is worth, by the sensors that live (`edge.bundle.Manifest.worth`), all that see
-something are heard together: the mean of their probabilities, weighted by the fourth power of their
-worth. A model of wrist and camera may be worth more without its camera than one of the wrist alone.
-If one bundle says nothing of that, one model is heard at a time: the first, as they stand, whose
-inputs were all observed.
+say what each is worth, all that see something are heard together (`edge.together`). If one bundle
+says nothing of that, one model is heard at a time: the first, as they stand, whose inputs were all
+observed.
 
 A sensor counts as dead in the first step in which it is silent, and as back in the second in which
 it is there. What is open is carried over: the decoder goes on, with other evidence.
@@ -14,9 +12,6 @@ Steps in which no model observed anything wait until one does; if that takes lon
 bridge, what was open ends where observation ended.
 
 What is decided of a step depends on steps up to it alone, so it is the same live and in evaluation.
-
-Weighted means of classifiers' answers: the sum rule of Kittler et al., "On Combining Classifiers"
-(IEEE TPAMI 1998).
 """
 
 from collections.abc import Sequence
@@ -27,12 +22,11 @@ import numpy as np
 
 from edge.bundle import Arrays, Decoder, Manifest
 from edge.segments import Segment, SegmentDecoder
+from edge.together import WORTH_POWER, Answer, together, worth
 from edge.voices import Change, Gap, Now, Step
 
 GAP_STEPS = 2
 """Silent steps that make a gap."""
-WORTH_POWER = 4
-"""Of a model's worth, as its weight: between hearing all alike and only the best."""
 
 
 class RelayError(Exception):
@@ -49,16 +43,6 @@ class Switch:
     gap."""
     after: str
     """Those heard from then on; empty: no model observes anything."""
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """What one model, or several together, say of one step."""
-
-    probabilities: Arrays
-    """(K,) by level, labels in the relay's order."""
-    observed: float
-    alive: frozenset[str]
 
 
 class Relay:
@@ -83,9 +67,9 @@ class Relay:
         self._decoders = self._new_decoders()
         self._kinds = [frozenset(manifest.kinds) for manifest in manifests]
         self._all_kinds = tuple(dict.fromkeys(k for m in manifests for k in m.kinds))
-        self._worth = _worth(manifests)
+        self._worth = worth(manifests)
         self._alive_before: list[frozenset[str]] = [frozenset()] * len(manifests)
-        self._answers: dict[int, dict[int, _Answer]] = {}  # by step, by rank; until decided
+        self._answers: dict[int, dict[int, Answer]] = {}  # by step, by rank; until decided
         self._next: int | None = None  # step to be decided
         self._heard = ""  # models, as a switch names them
         self._lead: int | None = None  # the one that counts most
@@ -113,7 +97,7 @@ class Relay:
             for level, order in zip(self._levels, self._orders[rank], strict=True)
         }
         answers = self._answers.setdefault(step.index, {})
-        answers[rank] = _Answer(said, step.observed, step.alive)
+        answers[rank] = Answer(said, step.observed, step.alive)
 
     def decide(self, complete: int) -> list[Change | Switch]:
         """Return what changes by all steps before ``complete`` that the models have spoken of."""
@@ -127,7 +111,7 @@ class Relay:
             self._next += 1
         return changes
 
-    def _step(self, index: int, answers: dict[int, _Answer]) -> list[Change | Switch]:
+    def _step(self, index: int, answers: dict[int, Answer]) -> list[Change | Switch]:
         weights = self._weights(answers)
         if not weights:
             return self._silence(index)
@@ -148,9 +132,9 @@ class Relay:
             self._lead = lead
             for decoder, spec in zip(self._decoders, self._models[lead].decoders, strict=True):
                 decoder.listen(spec)
-        return changes + self._decode(index, _together(answers, weights))
+        return changes + self._decode(index, together(answers, weights))
 
-    def _weights(self, answers: dict[int, _Answer]) -> dict[int, float]:
+    def _weights(self, answers: dict[int, Answer]) -> dict[int, float]:
         """Return by rank how much the models that are to be heard count; none: nothing lives."""
         alive = {rank: answer.alive for rank, answer in answers.items() if answer.alive}
         steady = {rank: kinds & self._alive_before[rank] for rank, kinds in sorted(alive.items())}
@@ -184,7 +168,7 @@ class Relay:
             self._silent.clear()
         return changes
 
-    def _decode(self, index: int, answer: _Answer | None) -> list[Change | Switch]:
+    def _decode(self, index: int, answer: Answer | None) -> list[Change | Switch]:
         changes: list[Change | Switch] = []
         self.now = []
         end_us = (index + 1) * self._step_us
@@ -243,34 +227,6 @@ class Turn:
     def end(self) -> list[Change]:
         """Say nothing: others may go on."""
         return []
-
-
-def _worth(manifests: Sequence[Manifest]) -> list[dict[frozenset[str], float]]:
-    """Return what each model is worth by what lives; nothing unless all of them say it of all."""
-    found = [manifest.worth for manifest in manifests]
-    whole = all(
-        len(worth) == 2 ** len(manifest.kinds) - 1
-        for worth, manifest in zip(found, manifests, strict=True)
-    )
-    return found if whole else []
-
-
-def _together(answers: dict[int, _Answer], weights: dict[int, float]) -> _Answer:
-    """Return what models say together: the weighted mean."""
-    heard = [answers[rank] for rank in weights]
-    if len(heard) == 1:
-        return heard[0]
-    share = np.array([*weights.values()], np.float64) + np.finfo(np.float32).tiny
-    share /= share.sum()
-    said = {
-        level: np.tensordot(share, np.stack([one.probabilities[level] for one in heard]), 1)
-        for level in heard[0].probabilities
-    }
-    return _Answer(
-        {level: p.astype(np.float32) for level, p in said.items()},
-        float(share @ [one.observed for one in heard]),
-        frozenset[str]().union(*(one.alive for one in heard)),
-    )
 
 
 def _orders(manifest: Manifest, first: Manifest) -> list[list[int]]:
