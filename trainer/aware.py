@@ -50,7 +50,7 @@ def taught(
         recipe: its crops, augmentation, learning rate.
         data: training and validation.
         seed: of crops and augmentation.
-        calibration: (T, …) training steps that set the fixed ranges, as export does.
+        calibration: (B, T, …) training steps that set the fixed ranges, as export does.
         say: takes a line of progress.
         updates: how many.
     """

@@ -65,7 +65,7 @@ def layers(
         fail(str(error), 2)
     rows: list[dict[str, Any]] = layer_costs(
         student,
-        bundling.steps_of(prepared.train[0], bundling.CALIBRATION_STEPS),
+        bundling.calibration_of(prepared.train),
         bundling.steps_of(prepared.validation[0], bundling.CHECK_STEPS),
     )
     if as_json:

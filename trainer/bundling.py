@@ -24,7 +24,8 @@ from trainer.recipe_parts import Recipe
 
 REFERENCE_STEPS = 64  # go with the bundle
 CHECK_STEPS = 500  # of a validation recording, the reference's among them
-CALIBRATION_STEPS = 400
+CALIBRATION_STEPS = 400  # of each of so many training recordings
+CALIBRATION_RECORDINGS = 8
 AWARE_BELOW = 0.005
 """Validation macro-F1 that 8 bits may cost before training under rounding is tried."""
 ENGINES: dict[str, Callable[[Path, Manifest], Engine]] = {
@@ -62,7 +63,7 @@ def make(
         reached = f"costs {lost:.4f} of validation F1 {fitted.validation_f1:.4f}"
     elif not rounds:
         raise export.ExportError(reached)
-    learnt = aware.taught(fitted, recipe, data, seed, steps_of(data.train[0], CALIBRATION_STEPS))
+    learnt = aware.taught(fitted, recipe, data, seed, calibration_of(data.train))
     with tempfile.TemporaryDirectory() as draft:
         told = {**told, "aware_updates": aware.UPDATES}
         better, after = _tried(learnt, recipe, data, Path(draft), name, precision, told)
@@ -106,7 +107,7 @@ def _write(
     _clear(folder)
     manifest, scores = _decoders(fitted, data)
     student, schemes = fitted.student, export.PRECISIONS[precision]
-    calibration = {n: x[None] for n, x in steps_of(data.train[0], CALIBRATION_STEPS).items()}
+    calibration = calibration_of(data.train)
     for kind, write in (("litert", export.to_tflite), ("onnx", export.to_onnx)):
         write(student, folder / bundles.MODEL_FILES[kind], schemes[kind], calibration)
     checked = export.reference(student, steps_of(data.validation[0], CHECK_STEPS))
@@ -177,6 +178,19 @@ def _decoders(fitted: Fitted, data: Data) -> tuple[Manifest, dict[str, float]]:
         decoders.append(spec)
         scores[f"{level.name}_macro_f1"] = round(f1, 4)
     return msgspec.structs.replace(fitted.manifest, decoders=tuple(decoders)), scores
+
+
+def calibration_of(parts: list[Examples]) -> Arrays:
+    """Return (B, T, …) steps that set the ranges of 8-bit activations, of several recordings.
+
+    In one alone a device may never be used, and what it does to the features would be cut off.
+    """
+    longest = sorted(parts, key=len, reverse=True)
+    steps = min(CALIBRATION_STEPS, len(longest[0]))
+    enough = [one for one in parts if len(one) >= steps]
+    chosen = enough[:: -(-len(enough) // CALIBRATION_RECORDINGS)]
+    found = [steps_of(one, steps) for one in chosen]
+    return {name: np.stack([one[name] for one in found]) for name in found[0]}
 
 
 def steps_of(one: Examples, count: int) -> Arrays:

@@ -31,7 +31,7 @@ def layer_costs(student: Student, calibration: Arrays, steps: Arrays) -> list[di
 
     Args:
         student: the trained student.
-        calibration: (T, …) steps of training by tensor name; they set ONNX's ranges.
+        calibration: (B, T, …) steps of training by tensor name; they set ONNX's ranges.
         steps: (T, …) steps of a validation recording.
     """
     ranges = observed_ranges(student, calibration)

@@ -87,7 +87,7 @@ def strictest(student: Student, ranges: Ranges) -> Plan:
 
 
 def observed_ranges(student: Student, tensors: Arrays) -> Ranges:
-    """Return the least and largest input of every layer over (T, …) steps of one station."""
+    """Return the least and largest input of every layer over (B, T, …) steps."""
     found: Ranges = {}
 
     def watch(name: str, x: Tensor, _: int) -> Tensor:
@@ -98,7 +98,7 @@ def observed_ranges(student: Student, tensors: Arrays) -> Ranges:
     kept, names = student.training, list(layers(student))
     student.eval()
     with torch.no_grad(), _treated(student, names, watch, lambda weight: weight):
-        whole(student, tensors)
+        student({name: torch.from_numpy(array) for name, array in tensors.items()})
     student.train(kept)
     return found
 

@@ -52,7 +52,7 @@ def lopsided(fitted):
 
 def off(student, exact, data):
     """Return the mean difference that rounding makes to a student's answers on validation."""
-    plan = strictest(student, observed_ranges(student, bundling.steps_of(data.train[0], 200)))
+    plan = strictest(student, observed_ranges(student, bundling.calibration_of(data.train)))
     one = data.validation[0].tensors
     plain = fit.probabilities(exact.student, one)
     with rounded(student, plan):
@@ -63,7 +63,7 @@ def off(student, exact, data):
 def test_it_learns_to_say_rounded_what_it_says_in_float(fitted, data):
     first = lopsided(fitted)
     before = {n: w.clone() for n, w in first.student.state_dict().items()}
-    learnt = aware.taught(first, RECIPE, data, 0, bundling.steps_of(data.train[0], 200))
+    learnt = aware.taught(first, RECIPE, data, 0, bundling.calibration_of(data.train))
     assert all(torch.equal(w, before[n]) for n, w in first.student.state_dict().items())
     assert off(learnt.student, first, data) < 0.9 * off(first.student, first, data)
     assert not any(m._forward_hooks for m in learnt.student.modules())

@@ -54,6 +54,12 @@ def steps(count=20, seed=0):
     }
 
 
+def recordings(seed=0):
+    """Return two recordings' steps side by side, (B, T, …)."""
+    both = steps(seed=seed), steps(seed=seed + 10)
+    return {name: np.stack([one[name] for one in both]) for name in both[0]}
+
+
 def said(student):
     with torch.no_grad():
         return whole(student, steps()).logits["operation"].numpy()
@@ -90,7 +96,7 @@ def test_a_plan_without_layers_changes_nothing_and_the_weights_stay_as_they_are(
 def test_recurrent_layers_a_product_at_a_time_are_pytorchs(student):
     wide = {name: (-1e6, 1e6) for name in layers(student) if name.startswith("gru")}
     assert sorted(wide) == ["gru.hh_l0", "gru.hh_l1", "gru.ih_l0", "gru.ih_l1"]
-    ranges = observed_ranges(student, steps())  # runs them so, unrounded
+    ranges = observed_ranges(student, recordings())  # runs them so, unrounded
     with torch.no_grad():
         x, state = torch.randn(2, 7, 8), torch.randn(2, 2, 8)
         from trainer.rounding import _recurrent
@@ -103,7 +109,7 @@ def test_recurrent_layers_a_product_at_a_time_are_pytorchs(student):
 
 
 def test_onnx_reads_rows_in_float_and_litert_rounds_them_by_row(student):
-    ranges = observed_ranges(student, steps())
+    ranges = observed_ranges(student, recordings())
     near = "encoders.imu.near"
     assert near in as_litert(student)
     assert near not in as_onnx(student, ranges)
@@ -123,7 +129,7 @@ def test_the_report_names_every_layer_and_finds_the_one_that_8_bits_harm(student
     with torch.no_grad():  # an output of one large weight leaves no levels to the others
         student.fuse.weight[:, 0] = 60.0 * student.fuse.weight.abs().max()
         student.encoders["imu"].near.weight[:, 0] = 0
-    rows = layer_costs(student, steps(seed=1), steps(seed=2))
+    rows = layer_costs(student, recordings(seed=1), steps(seed=2))
     assert [row["layer"] for row in rows] == [*layers(student), ALL]
     assert rows[-1]["weights"] == sum(w.numel() for w in layers(student).values())
     *each, together = rows
