@@ -196,7 +196,7 @@ def _check(file: str, config: SiteConfig) -> None:
         key = f"stations.{id_}"
         need(bool(station.bundles), f"{key}.bundles", [], "at least one bundle folder")
         need(
-            len(set(station.bundles)) == len(station.bundles),
+            len({os.path.normpath(bundle) for bundle in station.bundles}) == len(station.bundles),
             f"{key}.bundles",
             list(station.bundles),
             "each bundle once",

@@ -8,8 +8,9 @@ observed.
 A sensor counts as dead in the first step in which it is silent, and as back in the second in which
 it is there. What is open is carried over: the decoder goes on, with other evidence.
 
-Steps in which no model observed anything wait until one does; if that takes longer than the models
-bridge, what was open ends where observation ended.
+Steps in which no model observed anything wait until one does, and then have the label of the step
+before them; if that takes longer than the models bridge, what was open ends where observation
+ended.
 
 What is decided of a step depends on steps up to it alone, so it is the same live and in evaluation.
 """
@@ -46,10 +47,10 @@ class Switch:
 
 
 class Relay:
-    """The models of one station, best first, and the one voice that they share."""
+    """The models of one station, and the one voice that they share."""
 
     def __init__(self, manifests: Sequence[Manifest]) -> None:
-        """Take the models' manifests, best first.
+        """Take the models' manifests; the order counts where one does not say what it is worth.
 
         Raises:
             RelayError: they differ in their steps or in what they name.
@@ -105,7 +106,10 @@ class Relay:
         if self._next is None:
             if not self._answers:
                 return changes
-            self._next = min(self._answers)
+            first = min(self._answers)
+            if first >= complete - self._delay:
+                return changes  # a model that is slower to speak may have seen an earlier step
+            self._next = first
         while self._next < complete - self._delay:
             changes += self._step(self._next, self._answers.pop(self._next, {}))
             self._next += 1
@@ -159,6 +163,7 @@ class Relay:
         self._silent.append(index)
         if len(self._silent) == self._gap_steps:
             self._gap_us = self._silent[0] * self._step_us
+            self.now = []
             changes.append(Gap(self._gap_us, None))
             if self._heard:
                 changes.append(Switch(self._gap_us, self._heard, ""))
@@ -193,13 +198,14 @@ class Relay:
         changes += self._end()
         self._silent.clear()
         self._alive_before = [frozenset()] * len(self._models)
-        self._next = self._lead = self._gap_us = None
+        self._next = self._gap_us = None
         self._heard = ""
         return changes
 
     def _end(self) -> list[Segment]:
         """End open segments where observation ended."""
         self.now = []
+        self._lead = None
         ended = [change for decoder in self._decoders for change in decoder.finish()]
         self._decoders = self._new_decoders()
         return ended

@@ -64,12 +64,14 @@ class Viterbi:
     def update(self, probabilities: Floats | None) -> list[int]:
         """Take (K,) probabilities of the next step; return the labels committed by it, in order.
 
-        None is a step of which nothing is known: labels go on as they like to.
+        None is a step of which nothing is known: it has the label of the step before.
         """
-        evidence: Doubles = np.zeros_like(self._prior)
-        if probabilities is not None:
-            log_p = np.log(np.maximum(probabilities, SMALLEST).astype(np.float64))
-            evidence = self._weight * (log_p - self._prior)
+        if probabilities is None:
+            if self._score is not None:
+                self._back.append(np.arange(len(self._score)))
+            return self._commit() if self._score is not None else []
+        log_p = np.log(np.maximum(probabilities, SMALLEST).astype(np.float64))
+        evidence: Doubles = self._weight * (log_p - self._prior)
         if self._score is None:
             self._score = evidence
             return []

@@ -155,6 +155,7 @@ class SqliteLog:
         SELECT max(session) FROM (
             SELECT max(session) AS session FROM segments WHERE station = :station
             UNION ALL SELECT max(session) FROM gaps WHERE station = :station
+            UNION ALL SELECT max(session) FROM switches WHERE station = :station
             UNION ALL SELECT max(session) FROM device_states WHERE station = :station
             UNION ALL SELECT max(session) FROM checkpoints WHERE station = :station)
         """

@@ -177,6 +177,9 @@ WRONG = {
     "a number among texts": ('bundles = ["bundle"]', "bundles = [7]", "expected a list of texts"),
     "no bundle": ('bundles = ["bundle"]', "bundles = []", "expected at least one bundle"),
     "a bundle twice": ('["bundle"]', '["bundle", "bundle"]', "expected each bundle once"),
+    "a bundle by two paths": (
+        '["bundle"]', '["bundle", "x/../bundle"]', "expected each bundle once",
+    ),
     "an unknown adapter": (
         'adapter = "imu"',
         'adapter = "gyro"',

@@ -112,7 +112,7 @@ def score(
 
 def rehearse(
     recording: RecordingName,
-    bundle: Annotated[list[Path], typer.Option(help="Folder of a bundle, best first; repeat.")],
+    bundle: Annotated[list[Path], typer.Option(help="Folder of a bundle; repeat.")],
     dead: Annotated[
         str, typer.Option(help="Shares of the time, joined by commas.")
     ] = "0.1,0.3,0.5",
@@ -126,6 +126,8 @@ def rehearse(
 
     if len(bundle) < 2:
         fail("--bundle: found one, expected several to share one voice", 2)
+    if len({folder.resolve() for folder in bundle}) < len(bundle):
+        fail("--bundle: found one of them twice, expected each once", 2)
     try:
         shares = [float(one) for one in dead.split(",")]
     except ValueError:
@@ -141,8 +143,11 @@ def rehearse(
     except (BundleError, RelayError, ScoreError) as error:
         fail(str(error), 2)
     show(rows, REHEARSED, to == Path("-"))
-    if to and to != Path("-"):
-        to.write_text(json.dumps(rows, indent=1) + "\n")
+    try:
+        if to and to != Path("-"):
+            to.write_text(json.dumps(rows, indent=1) + "\n")
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}, expected a file that can be written", 2)
 
 
 def report(

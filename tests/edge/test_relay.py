@@ -1,4 +1,4 @@
-"""Models that take turns: who is heard, what is carried over, what is a gap."""
+"""Models that share one voice: who is heard, what is carried over, what is a gap."""
 
 from itertools import pairwise
 
@@ -200,6 +200,61 @@ def test_where_all_are_dead_there_is_a_gap_and_a_short_one_is_bridged():
     assert played.gaps == [(5, None), (5, 9)]
     assert played.switches == [(0, "", "imu"), (5, "imu", ""), (9, "", "imu")]
     assert played.segments == [("pick", 0, 14, "interrupted", "imu")]
+
+
+def test_in_a_gap_no_segment_begins_and_nothing_is_said_to_be_now():
+    step_by_step = ((-0.05, -1.0, -60.0), (-60.0, -0.05, -1.0), (-60.0, -60.0, -0.05))
+    models = [
+        msgspec.structs.replace(
+            manifest(name),
+            decoders=(
+                msgspec.structs.replace(decoder("operation", 3), log_transition=step_by_step),
+            ),
+        )
+        for name in ("imu", "camera")
+    ]
+    first, _, last = LABELS
+    played = Played(*models).steps(6, first, first).steps(6, None, None)
+    assert played.relay.now == []
+    played.steps(6, last, last).end()
+    assert played.segments[0][:3] == (first, 0, 12)
+    assert all(start == 0 or start >= 12 for _, start, *_ in played.segments)
+
+
+def test_after_a_long_gap_the_decoder_is_that_of_the_model_heard():
+    def moves(stay: float, leave: float) -> tuple[tuple[float, ...], ...]:
+        return tuple(tuple(stay if i == j else leave for j in range(3)) for i in range(3))
+
+    def with_moves(one: Manifest, rows: tuple[tuple[float, ...], ...]) -> Manifest:
+        spec = msgspec.structs.replace(one.decoders[0], log_transition=rows)
+        return msgspec.structs.replace(one, decoders=(spec,))
+
+    loose = with_moves(figures("imu", imu=0.5), moves(-1.1, -1.1))
+    steady = with_moves(figures("camera", camera=0.5), moves(-0.0001, -300.0))
+    played = Played(loose, steady).steps(5, None, "pick").steps(30, None, None)
+    for at in range(8):
+        played.steps(1, None, LABELS[1 + at % 2])
+    assert len(played.end().segments) == 2  # one before the gap, one behind it
+
+
+def test_models_that_speak_at_different_delays_are_heard_from_the_first_step_on():
+    quick = msgspec.structs.replace(figures("imu", imu=0.5), delay_steps=0)
+    slow = msgspec.structs.replace(figures("camera", camera=0.5), delay_steps=2)
+    played = Played(quick, slow)
+    for complete in range(1, 12):
+        if complete > 1:
+            played.says(0, complete - 1, "pick")
+        if complete > 2:
+            played.says(1, complete - 3, "pick")
+        played.said += played.relay.decide(complete)
+    assert played.end().segments[0][1] == 0
+    assert played.switches[0] == (0, "", "camera")
+
+
+def test_a_worth_of_something_that_the_model_does_not_have_is_no_worth():
+    odd = msgspec.structs.replace(manifest("imu"), scores={"alive": {"wrist": 0.9}})
+    played = Played(odd, figures("camera", camera=0.5)).steps(4, "pick", "ship").end()
+    assert played.switches == [(0, "", "imu")]
 
 
 def test_one_dead_step_is_no_gap():

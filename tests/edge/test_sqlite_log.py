@@ -195,6 +195,8 @@ def test_sessions_are_numbered_per_station_after_all_that_the_log_knows(log):
     assert log.next_session("packing-1") == 4
     log.write([device(session=7)])
     assert log.next_session("packing-1") == 8
+    log.write([switch(0, "", "wrist", session=9)])
+    assert log.next_session("packing-1") == 10
     assert log.next_session("packing-2") == 1
 
 
@@ -500,6 +502,14 @@ def test_a_turn_lasts_to_the_next_and_the_last_to_the_end_of_what_was_seen(log, 
     rows = read(path, "SELECT model, start_us, end_us FROM turns ORDER BY start_us")
     seconds = [(m, *((t - MIDNIGHT_US) / SECOND_US for t in span)) for m, *span in rows]
     assert seconds == [("wrist", 0, 12), ("camera", 12, 25), ("", 25, 30)]
+
+
+def test_a_turn_is_never_shorter_than_nothing_while_its_session_goes_on(log, path):
+    log.write([switch(12, "", "wrist")])
+    query = "SELECT end_us - start_us FROM turns"
+    assert read(path, query) == [(0,)], "no segment yet"
+    log.write([segment("Picking", 0, 10, state="open")])
+    assert read(path, query) == [(0,)], "none that is certain as far as that"
 
 
 def many(count: int) -> list[Record]:
