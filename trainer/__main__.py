@@ -34,6 +34,7 @@ from trainer.terminal import (
     seed_range,
     show,
     wanted,
+    writable,
 )  # fmt: skip
 from trainer.truth import ScoreError
 
@@ -167,6 +168,7 @@ def fit(
         fail(f"--size is {size!r}, expected one of {', '.join(SIZES)}", 2)
     if is_teacher(to):
         fail(f"{to}: holds a teacher, expected another folder for a student", 2)
+    writable(to)
     one = ready(wanted(recipe), data, ("train", "validation"), skip_missing)
     if updates is not None:
         one = dataclasses.replace(one, updates=updates)
@@ -178,6 +180,7 @@ def fit(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         start = starting_weights.read(start_from) if start_from else None
+        one = dataclasses.replace(one, pretrain_updates=0) if start else one
         prepared = helped(one, fitting.prepare(one, data), data, device, say)
         if start is not None:
             prepared = dataclasses.replace(prepared, start=start)
@@ -217,6 +220,8 @@ def export_(
 
     if precision not in PRECISIONS:
         fail(f"--precision is {precision!r}, expected one of {', '.join(PRECISIONS)}", 2)
+    if name and not re.fullmatch(r"[\w.-]+", name):
+        fail(f"--name is {name!r}, expected letters, digits and any of . _ -", 2)
     one, seed = fitted_recipe(recipe, fitted)
     try:
         prepared = fitting.prepare(one, data)

@@ -53,8 +53,20 @@ def make(
         ExportError: an exported model answers other than PyTorch.
         FileExistsError: the folder holds something else than a bundle.
     """
+    _checked(folder)
+    with tempfile.TemporaryDirectory() as work:
+        plain, learnt = Path(work) / "plain", Path(work) / "learnt"
+        _place(_best(fitted, recipe, data, seed, (plain, learnt), name, precision, say), folder)
+    return bundles.load(folder)
+
+
+def _best(
+    fitted: Fitted, recipe: Recipe, data: Data, seed: int, folders: tuple[Path, Path], name: str,
+    precision: str, say: Callable[[str], None],
+) -> Bundle:  # fmt: skip
+    """Return the student's bundle, or that of one that learnt on under rounding if it is better."""
     told = _plain(recipe, seed)
-    bundle, reached = _tried(fitted, recipe, data, folder, name, precision, told)
+    bundle, reached = _tried(fitted, recipe, data, folders[0], name, precision, told)
     rounds = precision.startswith("int8")
     if bundle is not None:
         lost = fitted.validation_f1 - _worst(bundle)
@@ -64,21 +76,17 @@ def make(
     elif not rounds:
         raise export.ExportError(reached)
     learnt = aware.taught(fitted, recipe, data, seed, calibration_of(data.train))
-    with tempfile.TemporaryDirectory() as draft:
-        told = {**told, "aware_updates": aware.UPDATES}
-        better, after = _tried(learnt, recipe, data, Path(draft), name, precision, told)
-        kept = better is not None and (bundle is None or _worst(better) > _worst(bundle))
-        say(
-            f"{name}: int8 {reached}; after {aware.UPDATES} updates under rounding"
-            f" {after or 'there'}, {'kept' if kept else 'not kept'}"
-        )
-        if better is not None and kept:
-            _clear(folder)
-            for path in better.folder.iterdir():
-                (folder / path.name).write_bytes(path.read_bytes())
-        elif bundle is None:
-            raise export.ExportError(reached)
-    return bundles.load(folder)
+    told = {**told, "aware_updates": aware.UPDATES}
+    better, after = _tried(learnt, recipe, data, folders[1], name, precision, told)
+    kept = better is not None and (bundle is None or _worst(better) > _worst(bundle))
+    say(
+        f"{name}: int8 {reached}; after {aware.UPDATES} updates under rounding"
+        f" {after or 'there'}, {'kept' if kept else 'not kept'}"
+    )
+    chosen = better if kept else bundle
+    if chosen is None:
+        raise export.ExportError(reached)
+    return chosen
 
 
 def _tried(
@@ -104,7 +112,7 @@ def _write(
     told: dict[str, str | int | float | bool],
 ) -> Bundle:  # fmt: skip
     """Write a bundle of the student as it is."""
-    _clear(folder)
+    folder.mkdir()
     manifest, scores = _decoders(fitted, data)
     student, schemes = fitted.student, export.PRECISIONS[precision]
     calibration = calibration_of(data.train)
@@ -157,14 +165,21 @@ def _by_what_lives(fitted: Fitted, manifest: Manifest, data: Data) -> dict[str, 
     return found
 
 
-def _clear(folder: Path) -> None:
-    """Make the folder, or take an older bundle out of it; touch nothing else."""
+def _checked(folder: Path) -> None:
+    """Make the folder; find nothing in it that is not a bundle's."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = sorted(folder.iterdir())
-    if strange := [path.name for path in found if path.name not in FILES]:
+    if strange := sorted(path.name for path in folder.iterdir() if path.name not in FILES):
         raise FileExistsError(f"{folder}: holds {strange[0]}, expected no folder, or a bundle's")
-    for path in found:
-        path.unlink()
+
+
+def _place(bundle: Bundle, folder: Path) -> None:
+    """Copy a bundle into its folder in an older one's place, the manifest last.
+
+    Until then there is no manifest, so nobody takes half of it for a bundle.
+    """
+    (folder / bundles.MANIFEST).unlink(missing_ok=True)
+    for name in sorted(FILES, key=lambda name: name == bundles.MANIFEST):
+        (folder / name).write_bytes((bundle.folder / name).read_bytes())
 
 
 def _decoders(fitted: Fitted, data: Data) -> tuple[Manifest, dict[str, float]]:

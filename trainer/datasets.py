@@ -99,9 +99,14 @@ def _parents(
     )
 
 
-def unscaled(recipe: Recipe, levels: tuple[Level, ...], recordings: list[Recording]) -> Manifest:
-    """Return a manifest that cuts windows in the channels' own units: mean 0, deviation 1."""
-    inputs = tuple(_input(block, recordings) for block in recipe.inputs)
+def unscaled(
+    recipe: Recipe, levels: tuple[Level, ...], recordings: list[Recording], *, whole: bool = True
+) -> Manifest:
+    """Return a manifest that cuts windows in the channels' own units: mean 0, deviation 1.
+
+    ``whole``: some recording must have a device at every place that the recipe names.
+    """
+    inputs = tuple(_input(block, recordings, whole) for block in recipe.inputs)
     names = [n for block in inputs for n in (block.name, f"{block.name}_observed")]
     names += ["in_use", "in_use_observed"] if recipe.devices else []
     return Manifest(
@@ -128,14 +133,17 @@ def unscaled(recipe: Recipe, levels: tuple[Level, ...], recordings: list[Recordi
     )
 
 
-def _input(block: Block, recordings: list[Recording]) -> Input:
+def _input(block: Block, recordings: list[Recording], whole: bool) -> Input:
     """Return a block with the units its channels come in."""
     streams = {
         r.devices[s.device].placement: s.stream for r in recordings for s in r.samples if len(s)
     }
     units = []
+    places = dict.fromkeys(channel.rpartition(".")[0] for channel in block.channels)
     for channel in block.channels:
         placement, _, name = channel.rpartition(".")
+        if placement not in streams and not whole:
+            placement = next(place for place in places if place in streams)  # of the same kind
         if placement not in streams:
             raise RecordingError(
                 f"{recordings[0].name}: no device sits at {placement!r}, expected by input"

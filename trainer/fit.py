@@ -19,6 +19,7 @@ from trainer.augment import augment
 from trainer.datasets import Examples
 from trainer.distill import soft_label_loss
 from trainer.frame_scores import macro_f1
+from trainer.one_cycle import one_cycle
 from trainer.recipe_parts import Recipe
 from trainer.starting_weights import Start
 from trainer.stream_dcat import Beside, transfer_loss
@@ -225,6 +226,7 @@ def fit(
         say(f"{data.start.source}: took {', '.join(found.taken)}")
         for part in found.left:
             say(f"{data.start.source}: left {part}")
+        data = replace(data, manifest=_begun_with(data.manifest, data.start))
     learners = nn.ModuleList([student])
     beside = None
     if with_attention or recipe.source:
@@ -234,9 +236,7 @@ def fit(
         learners.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     manifest = msgspec.structs.replace(data.manifest, state_size=student.config.state_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=recipe.updates, pct_start=0.1
-    )
+    schedule = one_cycle(optimizer, recipe.learning_rate, recipe.updates)
     weights = {
         level.name: class_weights(data.train, level, recipe.class_weight_power).to(device)
         for level in data.manifest.levels
@@ -276,6 +276,13 @@ def fit(
     learners.cpu().load_state_dict(best)
     learners.eval()
     return Fitted(student, manifest, best_update, best_f1, beside)
+
+
+def _begun_with(manifest: Manifest, start: Start) -> Manifest:
+    """Return a manifest that says under what licence the weights to begin with were learnt."""
+    mine, theirs = manifest.data_license, start.data_license
+    both = mine if theirs in mine else f"{mine}; begun with weights of: {theirs}"
+    return msgspec.structs.replace(manifest, data_license=both)
 
 
 def save(

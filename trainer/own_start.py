@@ -53,4 +53,6 @@ def with_start(
         os.replace(new.with_suffix(".json"), path.with_suffix(".json"))
         os.replace(new, path)
     kept = starting_weights.read(path)
-    return replace(data, start=Start("learnt without labels", kept.sha256, kept.weights))
+    return replace(
+        data, start=Start("learnt without labels", kept.sha256, recipe.data_license, kept.weights)
+    )

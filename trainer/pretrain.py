@@ -30,8 +30,10 @@ from trainer import datasets, prepared
 from trainer.augment import augment
 from trainer.datasets import Examples
 from trainer.loader import Crops
+from trainer.one_cycle import one_cycle
 from trainer.own_labels import open_labelled
 from trainer.recipe_parts import Recipe
+from trainer.recipes import license_of
 from trainer.starting_weights import PARTS
 from trainer.student import CLIP, Student, StudentConfig
 
@@ -98,7 +100,7 @@ def read(recipe: Recipe, names: Sequence[str]) -> Unlabelled:
                 f"{name}: found {', '.join(sorted(there))}, expected a unit at"
                 f" {' or '.join(sorted(places))}"
             )
-    draft = datasets.unscaled(recipe, (), recordings)
+    draft = datasets.unscaled(recipe, (), recordings, whole=False)
     try:
         parts = [
             prepared.examples(name, draft, recording=recording)
@@ -182,9 +184,7 @@ def pretrain(
     optimizer = torch.optim.AdamW(
         student.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=updates, pct_start=0.1
-    )
+    schedule = one_cycle(optimizer, recipe.learning_rate, updates)
     still = replace(recipe, noise=0.0, drop_rows=0.0)
     for update in range(1, updates + 1):
         student.train()
@@ -314,5 +314,7 @@ def _said(
         "updates": updates,
         "explained_of_a_step": now,
         "explained_of_the_next": following,
-        "data_license": recipe.data_license,
+        "data_license": "; ".join(
+            dict.fromkeys(license_of(e.recording.layout) for e in data.parts)
+        ),
     }

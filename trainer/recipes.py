@@ -209,6 +209,16 @@ _OPENPACK_SHOWN = (
 """A choice; any split goes with any sensors, see ``_openpack_named``."""
 
 
+def license_of(layout: str) -> str:
+    """Return under what licence recordings of a layout may be used, as far as it is known."""
+    known = {
+        "virtual": virtual("imu").data_license,
+        "openpack": OPENPACK_LICENSE,
+        "sphere": sphere("imu").data_license,
+    }
+    return known.get(layout, "of the recordings' owner")
+
+
 def names() -> list[str]:
     """Return the names of recipes: all of them, but of OpenPack's published splits a choice."""
     listed = [f"{family}-{m}" for family, (_, all_) in _FAMILIES.items() for m in all_]

@@ -1,6 +1,7 @@
 """Weights from elsewhere into a student: what fits is taken, and what was not is said."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,8 @@ class Start:
 
     source: str
     sha256: str
+    data_license: str
+    """Of what they were learnt from."""
     weights: dict[str, Tensor]
 
     def into(self, student: Student) -> Taken:
@@ -68,14 +71,29 @@ def read(file: Path) -> Start:
     """Return the weights in a file that ``pretrain`` or ``fit`` wrote.
 
     Raises:
-        StartError: it is not there, or holds no weights.
+        StartError: it is not there, or holds no weights, or such that are no numbers.
     """
     try:
         data = file.read_bytes()
         weights = dict(sorted(load(data).items()))  # it returns them in any order
-        return Start(str(file), hashlib.sha256(data).hexdigest(), weights)
     except (OSError, SafetensorError) as error:
         raise StartError(f"{file}: {error}, expected weights that `pretrain` wrote") from error
+    for name, weight in weights.items():
+        if not weight.isfinite().all():
+            raise StartError(f"{file}: found {name} with values that are no numbers")
+    return Start(str(file), hashlib.sha256(data).hexdigest(), _license(file), weights)
+
+
+def _license(file: Path) -> str:
+    """Return what stands beside the file of ``pretrain``, or of ``fit``, about its data."""
+    for beside in (file.with_suffix(".json"), file.with_name("draft.json")):
+        try:
+            said = json.loads(beside.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(said, dict) and said.get("data_license"):
+            return str(said["data_license"])
+    return "data not stated"
 
 
 def _parts(weights: dict[str, Tensor]) -> list[str]:

@@ -19,6 +19,7 @@ from trainer.terminal import (
     seed_range,
     show,
     wanted,
+    writable,
 )
 from trainer.truth import ScoreError
 
@@ -44,8 +45,8 @@ def students(
 ) -> None:
     """Run a table of students over seeds and print it; runs done are kept.
 
-    Without --data nothing is run. `of_gap` is the share of the way from alone to the teacher of all
-    sensors.
+    Without --data nothing is run. `against_alone` is over the seeds that both have. `of_gap` is the
+    share of the way from alone to the teacher of all sensors; empty where one of them lacks a seed.
     """
     from trainer import student_summary, student_tables
     from trainer.inventory import PARTS
@@ -70,6 +71,10 @@ def students(
             student_tables.fill(lines, wanted, data, results, work, jobs, say)
         except (RecordingError, ScoreError) as error:
             fail(str(error), 2)
+    if changed := student_tables.stale(lines, wanted, results):
+        say(f"note: {len(changed)} results are of settings that have changed since, left out:")
+        for path in changed:
+            say(f"  {path}")
     rows = list(student_summary.summary(lines, wanted, results, teachers))
     if not rows:
         fail(f"{results}: found no whole line of {table}, expected --data to make some", 2)
@@ -111,6 +116,7 @@ def pretrain(
         one = ready(one, data, ("train",))
         own = one.split.train
         names = [*(own if data is None else (os.fspath(data / name) for name in own)), *names]
+    writable(to.parent)
     if not names:
         fail("found no recording, expected some by name, or no --only-named", 2)
     one = sized(one, size) if size else one

@@ -51,7 +51,7 @@ def summary(
                 macro_f1=_spread(own),
                 f1_50=_spread(_figures(runs, SHIPPED, "f1_50")),
                 int8_loss=f"{mean(lost.values()):+.4f}",
-                against_alone=_spread(ahead, "+"),
+                against_alone=_spread(ahead, "+") + _of(ahead, own),
                 of_gap=f"{mean(ahead.values()) / mean(gap.values()):+.0%}" if whole_gap else "",
             )  # fmt: skip
     if whole:
@@ -102,6 +102,11 @@ def _validation(runs: Runs) -> list[float]:
 
 def _less(these: Mapping[int, float], those: Mapping[int, float]) -> dict[int, float]:
     return {seed: value - those[seed] for seed, value in these.items() if seed in those}
+
+
+def _of(these: Mapping[int, float], all_: Mapping[int, float]) -> str:
+    """Return how many seeds there are, where it is not all."""
+    return f" ({len(these)})" if these and len(these) < len(all_) else ""
 
 
 def _teacher(seeds: Sequence[int], teachers: Path) -> dict[int, float]:

@@ -70,6 +70,17 @@ def result(recipe: Recipe, seed: int, results: Path) -> dict[str, Any] | None:
     return found if found.get("settings") == plain_off_default(recipe) else None
 
 
+def stale(table: Sequence[Line], seeds: Sequence[int], results: Path) -> list[Path]:
+    """Return the results of a table that were made with other settings."""
+    paths = [
+        (recipe_of(name), seed, results / f"{name}-seed{seed}.json")
+        for line in table
+        for name in line.recipes
+        for seed in seeds
+    ]
+    return [p for recipe, seed, p in paths if p.is_file() and not result(recipe, seed, results)]
+
+
 def fill(
     table: Sequence[Line], seeds: Sequence[int], data: Path, results: Path, work: Path, jobs: int,
     say: Callable[[str], None],

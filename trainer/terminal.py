@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -60,6 +61,16 @@ def opened(name: str) -> Recording:
         return open_labelled(name)
     except RecordingError as error:
         fail(str(error), 2)
+
+
+def writable(folder: Path) -> None:
+    """Make a folder for what is to come, or say before the work that it can not be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        fail(f"{folder}: {error.strerror}, expected a folder that can be written", 2)
 
 
 def wanted(name: str) -> Recipe:

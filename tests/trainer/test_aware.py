@@ -116,9 +116,11 @@ def test_a_student_that_is_too_unlike_even_then_is_refused(fitted, data, tmp_pat
     refusing(monkeypatch, 2)
     with pytest.raises(export.ExportError, match=r"made-up: share of same labels is 0\.9"):
         bundling.make(fitted, RECIPE, data, 0, tmp_path / "a", "iot")
+    before = bundling.make(fitted, RECIPE, data, 0, tmp_path / "b", "iot", "float32")
     refusing(monkeypatch, 1)
     with pytest.raises(export.ExportError, match="made-up"):
         bundling.make(fitted, RECIPE, data, 0, tmp_path / "b", "iot", "float32")
+    assert bundles.load(tmp_path / "b").manifest == before.manifest, "an earlier bundle stays"
 
 
 def test_where_8_bits_cost_nothing_nothing_is_learnt_and_nothing_said(fitted, data, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the trainer's dependencies")
 
+from edge.bundle import load
 from sensor_adapters.recording import Recording
 from trainer import bundling
 from trainer.datasets import Examples
@@ -18,15 +19,17 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path):
     for name in ("manifest.json", "model.tflite", "thesis.txt"):
         (tmp_path / name).write_text("mine")
     with pytest.raises(FileExistsError, match=r"thesis\.txt"):
-        bundling._clear(tmp_path)
+        bundling._checked(tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_an_older_bundle_gives_way(tmp_path: Path):
+    shipped = Path(__file__).parents[2] / "bundles" / "iot"
     for name in ("manifest.json", "model.tflite", "model.onnx", "reference.npz"):
         (tmp_path / name).write_text("old")
-    bundling._clear(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    bundling._checked(tmp_path)
+    bundling._place(load(shipped), tmp_path)
+    assert load(tmp_path).manifest == load(shipped).manifest
 
 
 def test_the_ranges_of_8_bits_come_from_several_recordings():

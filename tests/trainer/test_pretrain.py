@@ -8,10 +8,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="trainer needs torch")
 
+from safetensors.torch import save  # noqa: E402
+
 from sensor_adapters.recording import RecordingError  # noqa: E402
 from tests.trainer.test_command_line import trainer  # noqa: E402
 from trainer import fit, own_start, pretrain, starting_weights  # noqa: E402
-from trainer.recipe_parts import Split, UnknownRecipe, imu_block  # noqa: E402
+from trainer.one_cycle import one_cycle  # noqa: E402
+from trainer.recipe_parts import IMU_CHANNELS, Split, UnknownRecipe, imu_block  # noqa: E402
 from trainer.recipes import recipe, virtual  # noqa: E402
 from trainer.starting_weights import StartError  # noqa: E402
 from trainer.student import Student, StudentConfig  # noqa: E402
@@ -197,3 +200,55 @@ def test_there_is_such_a_recipe_for_inertial_units_alone():
     assert recipe("sphere-imu-iot-pairs12-pretrained").pretrain_updates > 0
     with pytest.raises(UnknownRecipe):
         recipe("sphere-camera-pairs12-pretrained")
+
+
+def test_a_recording_with_one_unit_of_two_is_learnt_from_alone(cache, data):
+    """SPHERE's people wear one at the right wrist; the recipe reads both."""
+    both = replace(RECIPE, inputs=(imu_block(("left_wrist", "right_wrist"), IMU_CHANNELS[:3]),))
+    found = pretrain.read(both, [str(data / "sphere" / "train" / "00001")])
+    seen = found.parts[0].tensors["imu_observed"]
+    assert not seen[..., :3].any()
+    assert seen[..., 3:].mean() > 0.5
+
+
+def test_weights_say_under_what_licence_they_were_learnt_and_so_do_those_begun_with_them(
+    cache, start, tmp_path
+):
+    assert start.data_license == "Apache-2.0 (simulated)"
+    data = fit.prepare(replace(RECIPE, updates=1), None)
+    mine = fit.fit(replace(RECIPE, updates=1), replace(data, start=start), 0).manifest
+    assert mine.data_license == "Apache-2.0 (simulated)"
+    other = replace(start, data_license="for research")
+    theirs = fit.fit(replace(RECIPE, updates=1), replace(data, start=other), 0).manifest
+    assert theirs.data_license == "Apache-2.0 (simulated); begun with weights of: for research"
+    (tmp_path / "bare.safetensors").write_bytes(save(start.weights))
+    assert starting_weights.read(tmp_path / "bare.safetensors").data_license == "data not stated"
+
+
+def test_weights_that_are_no_numbers_are_refused(start, tmp_path):
+    file = tmp_path / "nan.safetensors"
+    name, weight = next(iter(start.weights.items()))
+    file.write_bytes(save({**start.weights, name: torch.full_like(weight, torch.nan)}))
+    with pytest.raises(StartError, match=f"found {name} with values that are no numbers"):
+        starting_weights.read(file)
+
+
+@pytest.mark.parametrize("updates", [1, 2, 3, 5, 10, 11, 19, 20])
+def test_any_number_of_updates_has_a_schedule(updates):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 1.0)
+    schedule = one_cycle(optimizer, 0.1, updates)
+    for _ in range(updates):
+        assert 0 <= optimizer.param_groups[0]["lr"] <= 0.1
+        optimizer.step()
+        schedule.step()
+
+
+def test_what_can_not_be_written_is_told_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for command in (
+        ("fit", "virtual-imu", "--out", tmp_path / "file"),
+        ("pretrain", "virtual-imu", "--out", tmp_path / "file" / "p.safetensors"),
+    ):
+        ended = trainer(*command)
+        assert ended.returncode == 2
+        assert "expected a folder that can be written" in " ".join(ended.stderr.split())
