@@ -11,6 +11,7 @@ from sensor_adapters.samples import US_PER_S
 KINDS = {"imu": "imu", "pose": "camera", "radio": "radio"}
 """Modality by adapter; what is not listed is a device."""
 MEAN_S = 60.0
+"""Mean length of a stretch, of recordings that hold ten and more of it."""
 
 Stretch = tuple[int, int]
 
@@ -21,7 +22,7 @@ def modality(adapter: str) -> str:
 
 
 def drawn(
-    recording: Recording, share: float, seed: int, mean_s: float = MEAN_S
+    recording: Recording, share: float, seed: int, mean_s: float | None = None
 ) -> dict[str, list[Stretch]]:
     """Return random stretches [start_us, end_us) by modality in which all its devices are dead.
 
@@ -29,11 +30,14 @@ def drawn(
         recording: whose time and modalities are taken.
         share: of the time that each modality is to be dead, 0 to less than 1.
         seed: of the random stretches; modalities fail independently of each other.
-        mean_s: mean length of a stretch; lengths are exponential, at least two seconds.
+        mean_s: mean length of a stretch, a minute or a tenth of a short recording if not said;
+            lengths are exponential, at least two seconds.
     """
     if not 0 <= share < 1:
         raise ValueError(f"outages: share is {share:g}, expected 0 to less than 1")
     start_us, end_us = recording.span_us()
+    if mean_s is None:
+        mean_s = min((end_us - start_us) / US_PER_S / 10, MEAN_S)
     names = sorted({modality(device.adapter) for device in recording.devices.values()})
     streams = np.random.SeedSequence(seed).spawn(len(names))
     return {

@@ -138,7 +138,7 @@ def rehearse(
     try:
         loaded = [bundles.load(folder) for folder in bundle]
         models = [(b.manifest, open_engine(b)) for b in loaded]
-        found = rehearsal.rehearse(models, one, shares, wanted, rehearsal.mean_dead_s(one))
+        found = rehearsal.rehearse(models, one, shares, wanted)
         rows = [each.as_dict() for each in found]
     except (BundleError, RelayError, ScoreError) as error:
         fail(str(error), 2)

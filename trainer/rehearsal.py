@@ -14,7 +14,6 @@ from edge.engine import Engine
 from edge.segments import Segment
 from sensor_adapters.outages import drawn, without
 from sensor_adapters.recording import Recording
-from sensor_adapters.samples import US_PER_S
 from trainer import offline
 from trainer.metrics import evaluate_stretches
 from trainer.stretches import Stretch
@@ -49,7 +48,7 @@ class Rehearsal:
 
 def rehearse(
     models: Sequence[Model], recording: Recording, shares: Sequence[float], seeds: Sequence[int],
-    mean_s: float,
+    mean_s: float | None = None,
 ) -> Iterator[Rehearsal]:  # fmt: skip
     """Give a rehearsal for every share and seed; the level is the models' first.
 
@@ -83,9 +82,3 @@ def _overlaps(segments: Sequence[Segment]) -> int:
     """Return how many segments begin before the one before them, of their level, has ended."""
     ordered = sorted(segments, key=lambda s: (s.level, s.start_us))
     return sum(a.level == b.level and b.start_us < a.end_us for a, b in pairwise(ordered))
-
-
-def mean_dead_s(recording: Recording) -> float:
-    """Return a mean length of outages of which a recording holds several: at most a minute."""
-    first_us, last_us = recording.span_us()
-    return min((last_us - first_us) / US_PER_S / 10, 60.0)
