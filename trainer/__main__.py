@@ -168,7 +168,6 @@ def fit(
         fail(f"--size is {size!r}, expected one of {', '.join(SIZES)}", 2)
     if is_teacher(to):
         fail(f"{to}: holds a teacher, expected another folder for a student", 2)
-    writable(to)
     one = ready(wanted(recipe), data, ("train", "validation"), skip_missing)
     if updates is not None:
         one = dataclasses.replace(one, updates=updates)
@@ -177,6 +176,7 @@ def fit(
         say("note: --guided changes nothing without devices and something sampled beside them")
     if guard and not (start_from or stream_guard.takes(one)):
         fail(f"{recipe}: takes nothing from elsewhere, there is nothing for --guard to judge", 2)
+    writable(to)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         start = starting_weights.read(start_from) if start_from else None

@@ -116,9 +116,9 @@ def pretrain(
         one = ready(one, data, ("train",))
         own = one.split.train
         names = [*(own if data is None else (os.fspath(data / name) for name in own)), *names]
-    writable(to.parent)
     if not names:
         fail("found no recording, expected some by name, or no --only-named", 2)
+    writable(to.parent)
     one = sized(one, size) if size else one
     try:
         read = pretraining.read(one, names)
