@@ -72,15 +72,19 @@ def _runs(line: Line, seeds: Sequence[int], results: Path) -> Runs:
 
 
 def _guarded(methods: Sequence[Runs]) -> Runs:
-    """Return of each fold and seed the run that is best on validation, as the guard judges."""
-    seeds = [seed for seed in methods[0] if all(seed in runs for runs in methods)]
-    return {
-        seed: [
-            max(runs, key=lambda run: float(run["validation_macro_f1"]["argmax_macro_f1"]))
-            for runs in zip(*(runs[seed] for runs in methods), strict=True)
-        ]
-        for seed in seeds
-    }
+    """Return of each fold and seed the run that is best on validation, as the guard judges.
+
+    Of the methods that were run with that seed, two at least.
+    """
+    found = {}
+    for seed in sorted({seed for runs in methods for seed in runs}):
+        there = [runs[seed] for runs in methods if seed in runs]
+        if len(there) > 1:
+            found[seed] = [
+                max(runs, key=lambda run: float(run["validation_macro_f1"]["argmax_macro_f1"]))
+                for runs in zip(*there, strict=True)
+            ]
+    return found
 
 
 def _figures(runs: Runs, model: str, figure: str) -> dict[int, float]:
