@@ -23,7 +23,7 @@ import numpy as np
 
 from edge.bundle import Arrays, Decoder, Manifest
 from edge.segments import Segment, SegmentDecoder
-from edge.together import WORTH_POWER, Answer, together, worth
+from edge.together import Answer, together, weights_of
 from edge.voices import Change, Gap, Now, Step
 
 GAP_STEPS = 2
@@ -68,7 +68,7 @@ class Relay:
         self._decoders = self._new_decoders()
         self._kinds = [frozenset(manifest.kinds) for manifest in manifests]
         self._all_kinds = tuple(dict.fromkeys(k for m in manifests for k in m.kinds))
-        self._worth = worth(manifests)
+        self._weight = weights_of(manifests)
         self._alive_before: list[frozenset[str]] = [frozenset()] * len(manifests)
         self._answers: dict[int, dict[int, Answer]] = {}  # by step, by rank; until decided
         self._next: int | None = None  # step to be decided
@@ -145,7 +145,7 @@ class Relay:
         self._alive_before = [alive.get(rank, frozenset()) for rank in range(len(self._models))]
         if not alive:
             return {}
-        if not self._worth:
+        if not self._weight:
 
             def place(rank: int) -> int:
                 whole = self._kinds[rank]
@@ -153,7 +153,7 @@ class Relay:
 
             return {min(steady, key=place): 1.0}
         seen = {rank: kinds for rank, kinds in steady.items() if kinds} or alive
-        return {rank: self._worth[rank][seen[rank]] ** WORTH_POWER for rank in sorted(seen)}
+        return {rank: self._weight[rank][seen[rank]] for rank in sorted(seen)}
 
     def _silence(self, index: int) -> list[Change | Switch]:
         """Hold a step of which nothing is known; say that there is a gap, and when it is long."""

@@ -36,7 +36,7 @@ class Segment:
     state: Literal["open", "closed", "interrupted"]
     """``interrupted``: the input ended before the action did."""
     modality: str = ""
-    """Of the models that made it, in order, where several share one: ``imu,camera``."""
+    """What lived while it was made, in order, where models share one voice: ``imu+camera,imu``."""
 
 
 class Viterbi:
@@ -67,9 +67,10 @@ class Viterbi:
         None is a step of which nothing is known: it has the label of the step before.
         """
         if probabilities is None:
-            if self._score is not None:
-                self._back.append(np.arange(len(self._score)))
-            return self._commit() if self._score is not None else []
+            if self._score is None:
+                return []
+            self._back.append(np.arange(len(self._score)))
+            return self._commit()
         log_p = np.log(np.maximum(probabilities, SMALLEST).astype(np.float64))
         evidence: Doubles = self._weight * (log_p - self._prior)
         if self._score is None:

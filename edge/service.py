@@ -272,12 +272,14 @@ def _together(models: list[Model], at_us: int) -> ModelRecord:
     first = json.loads((models[0].bundle.folder / MANIFEST).read_text(encoding="utf-8"))
     name = Relay(manifests).name
     used = "; ".join(dict.fromkeys(manifest.data_license for manifest in manifests))
-    turns = {manifest.name: sum_ for manifest, sum_ in zip(manifests, sums, strict=True)}
+    hashes = {manifest.name: sum_ for manifest, sum_ in zip(manifests, sums, strict=True)}
     return ModelRecord(
         name,
         hashlib.sha256("".join(sums).encode()).hexdigest(),
         ",".join("+".join(manifest.modality) for manifest in manifests),
         ",".join(dict.fromkeys(model.engine.name for model in models)),
-        json.dumps({"name": name, "levels": first["levels"], "data_license": used, "turns": turns}),
+        json.dumps(
+            {"name": name, "levels": first["levels"], "data_license": used, "models": hashes}
+        ),
         at_us,
     )

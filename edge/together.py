@@ -28,13 +28,18 @@ class Answer:
     alive: frozenset[str]
 
 
-def worth(manifests: Sequence[Manifest]) -> list[dict[frozenset[str], float]]:
-    """Return what each model is worth by what lives; nothing unless all of them say it of all."""
-    found = [manifest.worth for manifest in manifests]
-    for one, manifest in zip(found, manifests, strict=True):
-        known = {kinds for kinds in one if kinds and kinds <= frozenset(manifest.kinds)}
+def weights_of(manifests: Sequence[Manifest]) -> list[dict[frozenset[str], float]]:
+    """Return how much each model counts by what lives; nothing unless all say what that is."""
+    found = []
+    for manifest in manifests:
+        known = {
+            kinds: figure**WORTH_POWER
+            for kinds, figure in manifest.worth.items()
+            if kinds and kinds <= frozenset(manifest.kinds)
+        }
         if len(known) < 2 ** len(manifest.kinds) - 1:
             return []
+        found.append(known)
     return found
 
 

@@ -32,7 +32,7 @@ def recording():
 def test_what_a_board_logs_of_dying_sensors_is_what_the_evaluation_says(tmp_path, recording, speed):
     loaded = [bundles.load(live.BUNDLES / name) for name in NAMES]
     models = [(one.manifest, open_engine(one)) for one in loaded]
-    segments, switches, gaps = offline.taking_turns(models, recording)
+    segments, switches, gaps = offline.one_voice(models, recording)
     folders = [live.BUNDLES / name for name in NAMES]
     with (
         live.mosquitto(tmp_path) as port,

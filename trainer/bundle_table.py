@@ -9,6 +9,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from trainer import offline
 from trainer.malt_config import MaltConfig
 from trainer.metrics import evaluate_stretches
 from trainer.stretches import Stretch
-from trainer.student import Student, StudentConfig, StudentStep
+from trainer.student import Student, StudentConfig, StudentStep, reading
 
 ROUNDS, BLOCK = 20, 50
 """Timed: rounds in which every engine has a turn, steps a turn."""
@@ -86,13 +87,8 @@ def shape_of(manifest: Manifest) -> StudentConfig | None:
     if not {"width", "hidden", "layers"} <= recipe.keys():
         return None
     malt = {n.removeprefix("malt_"): v for n, v in recipe.items() if n.startswith("malt_")}
-    return StudentConfig(
-        inputs=tuple(
-            (b.name, b.rate_hz * manifest.step_us // 1_000_000, len(b.channels))
-            for b in manifest.inputs
-        ),
-        levels=tuple((level.name, len(level.labels)) for level in manifest.levels),
-        devices=len(manifest.devices),
+    return replace(
+        reading(manifest),
         width=int(recipe["width"]),
         hidden=int(recipe["hidden"]),
         layers=int(recipe["layers"]),

@@ -23,7 +23,7 @@ from trainer.one_cycle import one_cycle
 from trainer.recipe_parts import Recipe
 from trainer.starting_weights import Start
 from trainer.stream_dcat import Beside, transfer_loss
-from trainer.student import Answers, Student, StudentConfig
+from trainer.student import Answers, Student, StudentConfig, reading
 
 SMALLEST = 1e-4
 """Floor of a teacher's probability: below it, it does not know how unlikely."""
@@ -65,13 +65,8 @@ def prepare(recipe: Recipe, folder: Path | None) -> Data:
 
 def student_config(recipe: Recipe, manifest: Manifest) -> StudentConfig:
     """Return the student that reads what a manifest says."""
-    return StudentConfig(
-        inputs=tuple(
-            (b.name, b.rate_hz * manifest.step_us // 1_000_000, len(b.channels))
-            for b in manifest.inputs
-        ),
-        levels=tuple((level.name, len(level.labels)) for level in manifest.levels),
-        devices=len(manifest.devices),
+    return replace(
+        reading(manifest),
         width=recipe.width,
         hidden=recipe.hidden,
         layers=recipe.layers,

@@ -19,7 +19,7 @@ def segments(manifest: Manifest, engine: Engine, recording: Recording) -> list[S
     return _ended(_whole(Lane(manifest), engine, timeline))
 
 
-def taking_turns(
+def one_voice(
     models: Sequence[tuple[Manifest, Engine]], recording: Recording
 ) -> tuple[list[Segment], list[Switch], list[Gap]]:
     """Return what a board would log of models that share one voice: ended segments by time.

@@ -14,7 +14,6 @@ import msgspec
 from trainer import prepared, pretrain, starting_weights
 from trainer.fit import Data
 from trainer.recipe_parts import Recipe, off_default
-from trainer.starting_weights import Start
 
 FORMAT = 1
 
@@ -52,7 +51,5 @@ def with_start(
         pretrain.write(found, new)
         os.replace(new.with_suffix(".json"), path.with_suffix(".json"))
         os.replace(new, path)
-    kept = starting_weights.read(path)
-    return replace(
-        data, start=Start("learnt without labels", kept.sha256, recipe.data_license, kept.weights)
-    )
+    start = replace(starting_weights.read(path), source="learnt without labels")
+    return replace(data, start=start)

@@ -57,12 +57,12 @@ def rehearse(
         ScoreError: the recording has no truth of the level.
     """
     level = models[0][0].levels[0].name
-    whole, _, _ = offline.taking_turns(models, recording)
+    whole, _, _ = offline.one_voice(models, recording)
     all_alive = _f1(whole, recording, level)
     for share in shares:
         for seed in seeds:
             part = without(recording, drawn(recording, share, seed, mean_s))
-            segments, switches, gaps = offline.taking_turns(models, part)
+            segments, switches, gaps = offline.one_voice(models, part)
             single = {
                 manifest.name: _f1(offline.segments(manifest, engine, part), recording, level)
                 for manifest, engine in models

@@ -5,8 +5,7 @@ reads one step of many stations and is what `trainer.export` writes. Per input, 
 convolutions run over the rows of a step and are pooled by mean and maximum, beside each channel's
 mean and deviation; device states join by one linear layer and, if `guided`, by a memory of what was
 seen while each device was in use; a GRU, or what stands in for it (`heads`), carries what came
-before; each label level has a softmax,
-and one sigmoid says whether a segment begins at this step.
+before; each label level has a softmax, and one sigmoid says whether a segment begins at this step.
 
 Legend: B batch (stations), T steps, R rows of a step, C channels, E devices, S state size,
 D features of a step, H hidden size, K labels of a level.
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edge.bundle import Manifest
 from trainer import heads
 from trainer.guided_memory import GuidedMemory, state_size
 from trainer.malt_config import MaltConfig
@@ -115,6 +115,18 @@ class StudentConfig:
     def output_names(self) -> tuple[str, ...]:
         """Names of the tensors answered at each step, in order, `state` last."""
         return (*(f"p_{level}" for level, _ in self.levels), "boundary", "state")
+
+
+def reading(manifest: Manifest) -> StudentConfig:
+    """Return the student, of the usual size, that reads and names what a manifest says."""
+    return StudentConfig(
+        inputs=tuple(
+            (b.name, b.rate_hz * manifest.step_us // 1_000_000, len(b.channels))
+            for b in manifest.inputs
+        ),
+        levels=tuple((level.name, len(level.labels)) for level in manifest.levels),
+        devices=len(manifest.devices),
+    )
 
 
 class Answers(NamedTuple):
@@ -216,9 +228,13 @@ class Student(nn.Module):
         Args:
             inputs: (B, T, R, C) by input name and `<name>_observed`, (B, T, E) for `in_use`
                 and `in_use_observed`; float, observed as 0 or 1.
-            state: (B, S) to read on from; none starts afresh, from zeros. What stands in for a
-                GRU always starts afresh.
+            state: (B, S) to read on from; none starts afresh, from zeros.
+
+        Raises:
+            ValueError: there is a state, and no GRU: what stands in for it reads from the start.
         """
+        if state is not None and self.past is not None:
+            raise ValueError("student: found a state, expected none: only a GRU reads on from one")
         steps = {name: inputs[name] for name in self.config.input_names[:-1]}
         batch, length = next(iter(steps.values())).shape[:2]
         fused = self.features({name: x.flatten(0, 1) for name, x in steps.items()})

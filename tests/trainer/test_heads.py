@@ -98,6 +98,13 @@ def test_what_is_foreseen_is_learnt_beside_and_says_nothing_of_its_own_step():
     assert not torch.equal(before.logits["action"][:, 39], after.logits["action"][:, 39])
 
 
+@pytest.mark.parametrize("head", ["tcn", "malt"])
+def test_only_a_gru_reads_on_from_a_state(head):
+    one = student(head)
+    with pytest.raises(ValueError, match="found a state, expected none"):
+        one(inputs(5), torch.zeros(2, one.config.state_size))
+
+
 def test_only_one_thing_can_stand_in_for_a_gru_and_it_must_be_as_wide():
     with pytest.raises(ValueError, match="found MALT and a TCN, expected one of them"):
         student("malt", tcn_layers=2)
