@@ -8,6 +8,7 @@ executable, nothing is a pickle.
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -72,8 +73,12 @@ class Level(_Strict, frozen=True, kw_only=True):
     """(K,) label of the level above each belongs to; empty for the first level."""
 
 
-class Decoder(_Strict, frozen=True, kw_only=True):
-    """Settings of the bounded-lag Viterbi decoder of one level (``edge.segments``)."""
+MOST_SHORTEST = 20
+"""Steps a label can be made to last at least; each is a state of the decoder."""
+
+
+class Decoder(_Strict, frozen=True, kw_only=True, omit_defaults=True):
+    """Settings of the decoder of one level (``edge.viterbi``, ``edge.filters``)."""
 
     level: str
     log_transition: tuple[tuple[float, ...], ...]
@@ -86,6 +91,19 @@ class Decoder(_Strict, frozen=True, kw_only=True):
     """How much one step's evidence counts beside a transition; below 1 smooths."""
     lag_steps: int
     """A step's label is committed at most this many steps later."""
+    kind: Literal["viterbi", "mode", "hysteresis"] = "viterbi"
+    shortest_steps: tuple[int, ...] = ()
+    """(K,) steps that a label lasts at least; empty: 1."""
+    boundary_weight: float = 0.0
+    """How much the model's boundary counts where a label changes."""
+    window_steps: int = 1
+    """Of the mode, an odd number; half of them come after the step."""
+    smoothing: float = 0.0
+    """Of hysteresis: share of what was that stays at each step."""
+    begin: float = 0.5
+    """Of hysteresis: probability from which a new label may begin."""
+    keep: float = 0.5
+    """Of hysteresis: probability below which the old one ends."""
 
 
 class Quantization(_Strict, frozen=True, kw_only=True):
@@ -258,6 +276,10 @@ def _check_shapes(path: Path, manifest: Manifest) -> None:
         need(f"{level.name} log_prior length", len(decoder.log_prior), k)
         rows = [len(row) for row in decoder.log_transition]
         need(f"{level.name} log_transition shape", rows, [k] * k)
+        need(f"{level.name} shortest_steps length", len(decoder.shortest_steps) in (0, k), True)
+        lasts = all(1 <= steps <= MOST_SHORTEST for steps in decoder.shortest_steps)
+        need(f"{level.name} shortest_steps from 1 to {MOST_SHORTEST}", lasts, True)
+        need(f"{level.name} window_steps is odd", decoder.window_steps % 2, 1)
     expected = [n for block in manifest.inputs for n in (block.name, f"{block.name}_observed")]
     expected += ["in_use", "in_use_observed"] if manifest.devices else []
     need("tensor_inputs", list(manifest.tensor_inputs), [*expected, "state"])

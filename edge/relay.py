@@ -53,7 +53,7 @@ class Relay:
         """Take the models' manifests; the order counts where one does not say what it is worth.
 
         Raises:
-            RelayError: they differ in their steps or in what they name.
+            RelayError: they differ in their steps, in what they name, or in their decoders.
         """
         first = manifests[0]
         self.name = ">".join(manifest.name for manifest in manifests)
@@ -98,7 +98,8 @@ class Relay:
             for level, order in zip(self._levels, self._orders[rank], strict=True)
         }
         answers = self._answers.setdefault(step.index, {})
-        answers[rank] = Answer(said, step.observed, step.alive)
+        begins = float(outputs["boundary"][0])
+        answers[rank] = Answer(said, step.observed, step.alive, begins)
 
     def decide(self, complete: int) -> list[Change | Switch]:
         """Return what changes by all steps before ``complete`` that the models have spoken of."""
@@ -183,7 +184,7 @@ class Relay:
             else:
                 kinds = "+".join(kind for kind in self._all_kinds if kind in answer.alive)
                 p = answer.probabilities[level.name]
-                changes += decoder.update(index, p, answer.observed, kinds)
+                changes += decoder.update(index, p, answer.observed, kinds, answer.boundary)
             self.now.append(Now(level.name, *decoder.provisional, end_us))
         return changes
 
@@ -265,10 +266,20 @@ def _orders(manifest: Manifest, first: Manifest) -> list[list[int]]:
 
 
 def _fitted(manifest: Manifest, first: Manifest) -> Manifest:
-    """Return a manifest whose decoders have the first model's order of labels."""
+    """Return a manifest whose decoders have the first model's order of labels.
+
+    Raises:
+        RelayError: they differ in their steps, in what they name, or in their decoders.
+    """
+    orders = _orders(manifest, first)
+    for spec, wanted in zip(manifest.decoders, first.decoders, strict=True):
+        if spec.kind != wanted.kind:
+            raise RelayError(
+                f"{manifest.name} decodes {spec.level} by {spec.kind}, expected {wanted.kind} as"
+                f" {first.name}"
+            )
     decoders = tuple(
-        _reordered(spec, order)
-        for spec, order in zip(manifest.decoders, _orders(manifest, first), strict=True)
+        _reordered(spec, order) for spec, order in zip(manifest.decoders, orders, strict=True)
     )
     return msgspec.structs.replace(manifest, decoders=decoders)
 
@@ -279,4 +290,5 @@ def _reordered(spec: Decoder, order: list[int]) -> Decoder:
         spec,
         log_transition=tuple(tuple(row) for row in move.tolist()),
         log_prior=tuple(spec.log_prior[i] for i in order),
+        shortest_steps=tuple(spec.shortest_steps[i] for i in order if spec.shortest_steps),
     )

@@ -1,22 +1,18 @@
 """Per-step probabilities to labelled stretches, online: a label at once, segments soon after.
 
-A Viterbi decoder with a bounded lag. A step's label is committed as soon as all surviving paths
-agree on it, and at the latest ``lag_steps`` later, when the best path is taken and those that
-contradict it die (Narasimhan, Viola and Shilman, ICML 2006). Boundaries are dated back to the
-step where the committed label changes, however late that was decided.
+A decoder (``edge.viterbi``, ``edge.filters``) commits a label for each step, some steps later.
+Boundaries are dated back to the step where the committed label changes, however late that was
+decided.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import Literal, Protocol
 
 from edge.bundle import Decoder, Level
+from edge.filters import Hysteresis, Mode
+from edge.viterbi import Viterbi
 from sensor_adapters.samples import Floats
-
-Doubles = npt.NDArray[np.float64]
-SMALLEST = 1e-6  # floor of a probability, so that one bad step can not forbid a label
 
 
 @dataclass(frozen=True)
@@ -39,95 +35,29 @@ class Segment:
     """What lived while it was made, in order, where models share one voice: ``imu+camera,imu``."""
 
 
-class Viterbi:
-    """Commits one label a step, at most ``lag_steps`` late; holds at most that many steps."""
-
-    def __init__(self, spec: Decoder) -> None:
-        self._lag = spec.lag_steps
-        self.listen(spec)
-        self._score: Doubles | None = None  # (K,) of the best path that ends in each label
-        self._back: list[npt.NDArray[np.int64]] = []  # (K,) each: label one step earlier
-
-    def listen(self, spec: Decoder) -> None:
-        """Take the steps to come as another model's, of the same labels; the lag stays."""
-        self._move = np.asarray(spec.log_transition, np.float64)  # (K, K) from, to
-        self._prior = spec.prior_weight * np.asarray(spec.log_prior, np.float64)  # (K,)
-        self._weight = spec.evidence_weight
+class Decoding(Protocol):
+    """Commits one label a step, in order, some steps later."""
 
     @property
     def provisional(self) -> int:
         """The best label of the newest step, open to revision."""
-        if self._score is None:
-            raise RuntimeError("no step was decoded yet")
-        return int(self._score.argmax())
 
-    def update(self, probabilities: Floats | None) -> list[int]:
-        """Take (K,) probabilities of the next step; return the labels committed by it, in order.
+    def listen(self, spec: Decoder) -> None:
+        """Take the steps to come as another model's, of the same labels."""
 
-        None is a step of which nothing is known: it has the label of the step before.
-        """
-        if probabilities is None:
-            if self._score is None:
-                return []
-            self._back.append(np.arange(len(self._score)))
-            return self._commit()
-        log_p = np.log(np.maximum(probabilities, SMALLEST).astype(np.float64))
-        evidence: Doubles = self._weight * (log_p - self._prior)
-        if self._score is None:
-            self._score = evidence
-            return []
-        reach = self._score[:, None] + self._move  # (from, to)
-        self._back.append(reach.argmax(axis=0))
-        self._score = reach.max(axis=0) + evidence
-        self._score -= self._score.max()
-        return self._commit()
-
-    def _commit(self) -> list[int]:
-        """Return what all survivors agree on, or force the best path once the lag is full."""
-        alive = np.flatnonzero(np.isfinite(self._score))  # type: ignore[arg-type]
-        at = alive
-        agreed = -1
-        for index in range(len(self._back) - 1, -1, -1):
-            at = np.unique(self._back[index][at])
-            if len(at) == 1:
-                agreed = index
-                break
-        if agreed < 0:
-            if len(self._back) < self._lag:
-                return []
-            return [self._force()]
-        labels = self._trace(int(at[0]), agreed)
-        del self._back[: agreed + 1]
-        return labels
-
-    def _force(self) -> int:
-        """Commit the oldest step's label on the best path; paths through others die."""
-        origin = np.arange(len(self._score))  # type: ignore[arg-type]
-        for back in reversed(self._back):
-            origin = back[origin]
-        label = int(origin[self.provisional])
-        assert self._score is not None
-        self._score[origin != label] = -np.inf
-        del self._back[0]
-        return label
-
-    def _trace(self, label: int, index: int) -> list[int]:
-        """Return the labels of the oldest ``index + 1`` steps on the path through ``label``."""
-        labels = [label]
-        for back in reversed(self._back[:index]):
-            labels.append(int(back[labels[-1]]))
-        return labels[::-1]
+    def update(self, probabilities: Floats | None, boundary: float | None = None) -> list[int]:
+        """Take the next step; return the labels committed by it, in order."""
 
     def finish(self) -> list[int]:
-        """Return the labels of all steps not yet committed, on the best path; start anew."""
-        if self._score is None:
-            return []
-        labels = [self.provisional]
-        for back in reversed(self._back):
-            labels.append(int(back[labels[-1]]))
-        self._score = None
-        self._back.clear()
-        return labels[::-1]
+        """Return the labels of all steps not yet committed; start anew."""
+
+
+def decoding_of(spec: Decoder) -> Decoding:
+    """Return the decoder that a bundle asks for."""
+    kinds: dict[str, Callable[[Decoder], Decoding]] = {
+        "viterbi": Viterbi, "mode": Mode, "hysteresis": Hysteresis,
+    }  # fmt: skip
+    return kinds[spec.kind](spec)
 
 
 @dataclass
@@ -150,27 +80,39 @@ class SegmentDecoder:
     def __init__(self, level: Level, spec: Decoder, step_us: int) -> None:
         self._level = level
         self._step_us = step_us
-        self._viterbi = Viterbi(spec)
+        self._decoding = decoding_of(spec)
         self._waiting: list[_Step] = []  # at most the lag, and one
+        self._newest: _Step | None = None
         self._open: Segment | None = None
         self._steps = 0
 
     def listen(self, spec: Decoder) -> None:
         """Take the steps to come as another model's, of the same labels."""
-        self._viterbi.listen(spec)
+        self._decoding.listen(spec)
 
     def update(
-        self, step: int, probabilities: Floats | None, observed: float, modality: str = ""
-    ) -> list[Segment]:
-        """Take step ``step``; return segments that began, grew to an end, or both, in order."""
-        self._waiting.append(_Step(step, probabilities, observed, modality))
-        return self._extend(self._viterbi.update(probabilities))
+        self, step: int, probabilities: Floats | None, observed: float, modality: str = "",
+        boundary: float | None = None,
+    ) -> list[Segment]:  # fmt: skip
+        """Take step ``step``; return segments that began, grew to an end, or both, in order.
+
+        Args:
+            step: on the UTC grid.
+            probabilities: (K,) of the labels; None: nothing is known of the step.
+            observed: share of the model's inputs that was measured.
+            modality: what lives, where models share one voice.
+            boundary: probability that an action begins at the step, if that is known.
+        """
+        self._newest = _Step(step, probabilities, observed, modality)
+        self._waiting.append(self._newest)
+        return self._extend(self._decoding.update(probabilities, boundary))
 
     @property
     def provisional(self) -> tuple[str, float]:
         """The newest step's label, open to revision, and its probability."""
-        index = self._viterbi.provisional
-        return self._level.labels[index], self._waiting[-1].probability(index)
+        index = self._decoding.provisional
+        assert self._newest is not None
+        return self._level.labels[index], self._newest.probability(index)
 
     @property
     def open(self) -> Segment | None:
@@ -179,7 +121,7 @@ class SegmentDecoder:
 
     def finish(self) -> list[Segment]:
         """Return what remains, ended as interrupted; the decoder starts anew."""
-        changes = self._extend(self._viterbi.finish())
+        changes = self._extend(self._decoding.finish())
         if self._open is not None:
             changes.append(replace(self._open, state="interrupted"))
         self._open = None

@@ -26,6 +26,8 @@ class Answer:
     """(K,) by level, labels in the relay's order."""
     observed: float
     alive: frozenset[str]
+    boundary: float
+    """Probability that an action begins at the step."""
 
 
 def weights_of(manifests: Sequence[Manifest]) -> list[dict[frozenset[str], float]]:
@@ -58,4 +60,5 @@ def together(answers: dict[int, Answer], weights: dict[int, float]) -> Answer:
         {level: p.astype(np.float32) for level, p in said.items()},
         float(share @ [one.observed for one in heard]),
         frozenset[str]().union(*(one.alive for one in heard)),
+        float(share @ [one.boundary for one in heard]),
     )

@@ -99,8 +99,8 @@ class Solo:
         changes: list[Change] = []
         self._now = []
         for level, decoder in zip(self._manifest.levels, self._decoders, strict=True):
-            p = outputs[f"p_{level.name}"]
-            changes += decoder.update(step.index, p, step.observed)
+            p, begins = outputs[f"p_{level.name}"], float(outputs["boundary"][0])
+            changes += decoder.update(step.index, p, step.observed, boundary=begins)
             self._now.append(Now(level.name, *decoder.provisional, end_us))
         return changes
 

@@ -13,6 +13,7 @@ from trainer import (
     bundle_commands,
     clip_commands,
     judging_commands,
+    online_commands,
     student_commands,
     teaching_commands,
 )
@@ -294,6 +295,7 @@ app.command("bench")(teaching_commands.bench)
 app.command("pretrain")(student_commands.pretrain)
 app.command("transfer")(clip_commands.transfer)
 app.command("students")(student_commands.students)
+app.command("online")(online_commands.online)
 app.command("evaluate")(judging_commands.evaluate)
 app.command("score")(judging_commands.score)
 app.command("rehearse")(judging_commands.rehearse)

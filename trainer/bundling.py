@@ -19,7 +19,7 @@ from edge.bundle import Arrays, Bundle, Manifest, Quantization
 from edge.engine import Engine, LiteRtEngine, OnnxEngine
 from trainer import aware, decoding, export, served
 from trainer.datasets import Examples
-from trainer.fit import Data, Fitted, probabilities, validation_f1
+from trainer.fit import Data, Fitted, answered, validation_f1
 from trainer.recipe_parts import Recipe
 
 REFERENCE_STEPS = 64  # go with the bundle
@@ -135,6 +135,7 @@ def _write(
         ran = engine(folder / bundles.MODEL_FILES[kind], manifest)
         tolerance = export.TOLERANCES[schemes[kind]]
         export.check(ran.infer, reference, tolerance, f"{name} {kind}, reference")
+        export.check_side_by_side(ran.infer, reference, f"{name} {kind}")
         if precision != "float32":  # in a long run a label may change one step sooner or later
             tolerance = replace(tolerance, largest=1.0)
         export.check(ran.infer, checked, tolerance, f"{name} {kind}, {CHECK_STEPS} steps")
@@ -184,14 +185,15 @@ def _place(bundle: Bundle, folder: Path) -> None:
 
 def _decoders(fitted: Fitted, data: Data) -> tuple[Manifest, dict[str, float]]:
     """Return the manifest with a decoder a level, and what each reached on validation."""
-    found = [probabilities(fitted.student, one.tensors) for one in data.validation]
+    found = [answered(fitted.student, one.tensors) for one in data.validation]
     decoders, scores = [], {"argmax_macro_f1": round(fitted.validation_f1, 4)}
     for level in fitted.manifest.levels:
-        spec, f1 = decoding.chosen(
-            level, data.train, data.validation, [p[level.name] for p in found]
-        )
+        said = [one[level.name] for one in found]
+        spec, reached = decoding.chosen(level, data.train, data.validation, said)
         decoders.append(spec)
-        scores[f"{level.name}_macro_f1"] = round(f1, 4)
+        scores[f"{level.name}_macro_f1"] = round(reached.macro_f1, 4)
+        scores[f"{level.name}_edit"] = round(reached.edit, 1)
+        scores[f"{level.name}_f1_50"] = round(reached.f1_50, 4)
     return msgspec.structs.replace(fitted.manifest, decoders=tuple(decoders)), scores
 
 

@@ -91,6 +91,8 @@ METHODS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "motion": _MOTION,
         "recurrent": _RECURRENT,
         "recurrent-out-of-fold": {**_RECURRENT, "soft": ("source", "own")},
+        "recurrent-dcat-same-sample": {**_RECURRENT, "dcat": DcatOptions(pairing="same_sample")},
+        "recurrent-dcat-noise": {**_RECURRENT, "dcat": DcatOptions(), "control": "noise"},
     }
 )  # fmt: skip
 """What stands beside the cross entropy, or differs otherwise. From ``alone`` on, all are as

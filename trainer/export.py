@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from trainer.quantize import (
+    AT_CONVERSION,
     ExportError,
     free_batch,
     onnx_half,
@@ -36,6 +37,7 @@ __all__ = [
     "ExportError",
     "Tolerance",
     "check",
+    "check_side_by_side",
     "compare",
     "reference",
     "to_onnx",
@@ -62,6 +64,10 @@ class Tolerance:
     same_label: float
     """Least share of the same most probable label, of steps and levels in which PyTorch is sure."""
 
+
+STATIONS = 3
+SIDE_BY_SIDE = 1e-3
+"""Largest difference of one probability, stations at once and one by one."""
 
 LEAD = 0.1
 """PyTorch is sure of a label that leads the second by more; below, a rounding may turn it."""
@@ -118,7 +124,7 @@ def to_tflite(
 
     config = student.config
     with quiet(f"{path.name}: LiteRT conversion"):
-        converted = litert_torch.convert(StudentStep(student), _one_of_each(config))
+        converted = litert_torch.convert(StudentStep(student), _stations(config, AT_CONVERSION))
         with tempfile.TemporaryDirectory() as folder:
             draft = Path(folder) / "draft.tflite"
             converted.export(str(draft))
@@ -157,7 +163,7 @@ def to_onnx(
         draft = path if scheme == "float32" else Path(folder) / "draft.onnx"
         torch.onnx.export(
             StudentStep(student),
-            _one_of_each(config),
+            _stations(config, 1),
             str(draft),
             dynamo=False,  # needs onnx alone
             opset_version=OPSET,
@@ -270,9 +276,41 @@ def check(
     return found
 
 
-def _one_of_each(config: StudentConfig) -> tuple[torch.Tensor, ...]:
-    """Return example tensors of one station's step."""
-    return tuple(torch.zeros(1, *shape) for shape in config.input_shapes.values())
+def check_side_by_side(
+    infer: Callable[[Arrays], Arrays],
+    expected: Mapping[str, npt.NDArray[np.float32]],
+    what: str,
+) -> None:
+    """Refuse an engine that answers stations at once otherwise than one by one.
+
+    Args:
+        infer: takes and gives tensors (B, ...) by name, of any number of stations.
+        expected: as `reference` returns it; some of its steps stand for stations.
+        what: the engine, for the error.
+
+    Raises:
+        ExportError: a probability differs by more than ``SIDE_BY_SIDE``.
+    """
+    names = [name for name in expected if name.startswith("in.")]
+    rows = np.linspace(0, len(expected["in.state"]) - 1, STATIONS).round().astype(int)
+    given = {name.removeprefix("in."): expected[name][rows] for name in names}
+    alone = [infer({n: x[row : row + 1] for n, x in given.items()}) for row in range(STATIONS)]
+    at_once = infer(given)
+    apart = max(
+        float(np.abs(at_once[name] - np.concatenate([one[name] for one in alone])).max())
+        for name in at_once
+        if name != "state"
+    )
+    if not apart <= SIDE_BY_SIDE:
+        raise ExportError(
+            f"{what}: {STATIONS} stations at once differ from one by one by {apart:.4g}, expected"
+            f" at most {SIDE_BY_SIDE:.4g}"
+        )
+
+
+def _stations(config: StudentConfig, count: int) -> tuple[torch.Tensor, ...]:
+    """Return example tensors of one step of some stations."""
+    return tuple(torch.zeros(count, *shape) for shape in config.input_shapes.values())
 
 
 def _rolled(

@@ -17,6 +17,7 @@ from edge.bundle import Arrays, Level, Manifest
 from trainer import prepared
 from trainer.augment import augment
 from trainer.datasets import Examples
+from trainer.decoding import Said
 from trainer.distill import soft_label_loss
 from trainer.frame_scores import macro_f1
 from trainer.one_cycle import one_cycle
@@ -172,12 +173,23 @@ def soft_loss(answers: Answers, soft: dict[str, Tensor], recipe: Recipe) -> Tens
     return recipe.soft_weight * total
 
 
-def probabilities(student: Student, tensors: Arrays) -> Arrays:
-    """Return (T, K) by level for one whole recording, the state carried from its first step."""
+def answered(student: Student, tensors: Arrays) -> dict[str, Said]:
+    """Return what is said by level of one whole recording, the state carried from its first step.
+
+    Levels share the boundary.
+    """
     student.eval()
     with torch.no_grad():
         answers = student({n: torch.from_numpy(a)[None] for n, a in tensors.items()})
-    return {name: logits[0].softmax(-1).numpy() for name, logits in answers.logits.items()}
+    boundary = answers.boundary[0].sigmoid().numpy()
+    return {
+        n: Said(logits[0].softmax(-1).numpy(), boundary) for n, logits in answers.logits.items()
+    }
+
+
+def probabilities(student: Student, tensors: Arrays) -> Arrays:
+    """Return (T, K) by level for one whole recording, the state carried from its first step."""
+    return {name: said.probabilities for name, said in answered(student, tensors).items()}
 
 
 def macro_f1_of(parts: list[Examples], found: list[np.ndarray], level: Level) -> float:

@@ -65,14 +65,14 @@ class LearntMalt(nn.Module):
         first = int(torch.randint(1, short + 1, ()))  # steps of the first window that are there
         ends = torch.arange(first - 1, length + short - 1, short, device=x.device)
         padded = torch.cat([x, x.new_zeros(len(x), short, x.shape[2])], 1)
-        now, foreseen = [], []
-        for one in padded:
-            said = self.head.read(one, ends)
-            inside = slice(short - first, short - first + length)
-            now.append(said.now.flatten(0, 1)[inside])
-            foreseen.append([f.flatten(0, 1)[inside] for f in said.branches])
-        each = tuple(torch.stack(branch) for branch in zip(*foreseen, strict=True))
-        return Known(torch.stack(now), each)
+        said = self.head.read(padded, ends)
+
+        def inside(windows: Tensor) -> Tensor:
+            """Return (B, T, H) of (B W, S, H)."""
+            whole = windows.unflatten(0, (len(x), -1)).flatten(1, 2)
+            return whole[:, short - first : short - first + length]
+
+        return Known(inside(said.now), tuple(inside(one) for one in said.branches))
 
 
 def head_of(

@@ -50,9 +50,24 @@ def kept(scores: Tensor, allowed: Tensor, top: int) -> Tensor:
     """
     scores = scores.masked_fill(~allowed, BLOCKED)
     if top < scores.shape[-1]:
-        least = scores.topk(top, -1).values.amin(-1, keepdim=True)
-        scores = scores.masked_fill(scores < least, BLOCKED)
+        few = fewer_greater if torch.compiler.is_exporting() else at_least_last
+        scores = scores.masked_fill(~few(scores, top), BLOCKED)
     return scores.softmax(-1) * allowed
+
+
+def at_least_last(scores: Tensor, top: int) -> Tensor:
+    """Return which of scores (…, M) are at least the ``top``-th greatest of their row."""
+    return scores >= scores.topk(top, -1).values.amin(-1, keepdim=True)
+
+
+def fewer_greater(scores: Tensor, top: int) -> Tensor:
+    """Return which of scores (…, M) have fewer than ``top`` greater ones in their row.
+
+    The same ones as ``at_least_last`` names, by M * M comparisons: LiteRT can not sort.
+    """
+    rows = scores.flatten(0, -2)
+    greater = (rows[:, None, :] > rows[:, :, None]).float().sum(-1)
+    return (greater < top - 0.5).unflatten(0, scores.shape[:-1])
 
 
 class SparseAttention(nn.Module):
@@ -222,15 +237,15 @@ def sinusoids(places: int, width: int) -> Tensor:
 
 
 def memories(x: Tensor, ends: Tensor, config: MaltConfig) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return both memories at some steps of a sequence, and which of their places are full.
+    """Return both memories at some steps of sequences, and which of their places are full.
 
     Args:
-        x: (T, D) from the first step on.
-        ends: (B,) steps.
+        x: (B, T, D) from the first step on.
+        ends: (W,) steps.
         config: whose long, stride and short count.
 
     Returns:
-        (B, L, D), (B, L), (B, S, D), (B, S).
+        (B W, L, D), (B W, L), (B W, S, D), (B W, S).
     """
     short = ends[:, None] - torch.arange(config.short - 1, -1, -1, device=x.device)
     newest = torch.div(ends - config.short, config.stride, rounding_mode="floor") * config.stride
@@ -238,6 +253,7 @@ def memories(x: Tensor, ends: Tensor, config: MaltConfig) -> tuple[Tensor, Tenso
     long = newest[:, None] - back
     found = []
     for places in (long, short):
-        full = places >= 0
-        found += [x[places.clamp(min=0)] * full[..., None], full]
+        full = places >= 0  # (W, places)
+        seen = x[:, places.clamp(min=0)] * full[..., None]
+        found += [seen.flatten(0, 1), full.repeat(len(x), 1)]
     return found[0], found[1], found[2], found[3]

@@ -16,6 +16,7 @@ from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from trainer.malt import Branch, Malt, Said, Stack, kept, memories
 
@@ -35,11 +36,11 @@ class MaltHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, T, D) of (B, T, D), each step's memories read anew."""
         ends = torch.arange(x.shape[1], device=x.device).split(AT_ONCE)
-        said = [torch.cat([self.read(one, some).now[:, -1] for some in ends]) for one in x]
-        return torch.stack(said)
+        said = [self.read(x, some).now[:, -1].unflatten(0, (len(x), -1)) for some in ends]
+        return torch.cat(said, 1)
 
     def read(self, x: Tensor, ends: Tensor) -> Said:
-        """Return what is made of the memories that some steps (B,) of (T, D) end."""
+        """Return what is made of the memories that W steps of (B, T, D) end, B W of them."""
         long, long_full, short, short_full = memories(x, ends, self.malt.config)
         return self.malt(
             torch.relu(self.long(long)), long_full, torch.relu(self.short(short)), short_full
@@ -70,7 +71,8 @@ class MaltStep(nn.Module):
         arrives = due.float() * short_full[:, :1]  # (N, 1)
         enters = torch.relu(head.long(features[:, 0]))
         features = torch.cat([features[:, 1:].flatten(1), x], 1).unflatten(1, (c.short, c.width))
-        short_full = torch.cat([short_full[:, 1:], torch.ones_like(short_full[:, :1])], 1)
+        here = (phase > -1).float()  # always; a constant would fix how many stations there are
+        short_full = torch.cat([short_full[:, 1:], here], 1)
         long_full = _pushed(long_full, arrives, arrives)
         following = phase + 1
         following = following * (following < c.stride - 0.5).float()
@@ -110,7 +112,7 @@ class MaltStep(nn.Module):
 class _Asked(nn.Module):
     """A branch's reading of the long memory, its queries asked once and for all."""
 
-    queries: Tensor
+    scored: Tensor
     asks: Tensor
     place_scores: Tensor
     place_values: Tensor
@@ -127,7 +129,8 @@ class _Asked(nn.Module):
             places = malt.places[None, : self.config.long]
             keys = attention.split(attention.key(places))
             self.register_buffer("asks", asks)
-            self.register_buffer("queries", queries[0])
+            weight = attention.key.weight.unflatten(0, (self.config.heads, -1))  # (H, D/H, D)
+            self.register_buffer("scored", (queries[0] @ weight).flatten(0, 1))  # (H Q, D)
             self.register_buffer("place_scores", (queries @ keys.transpose(-1, -2))[0])
             self.register_buffer("place_values", attention.value(places)[0])
 
@@ -138,12 +141,11 @@ class _Asked(nn.Module):
         c, unit = self.config, self.branch.first.unit
         attention = unit.other
         count = len(self.branch.queries)
-        key = (enters @ attention.key.weight.T).unflatten(1, (c.heads, -1))  # (N, H, D/H)
-        column = torch.einsum("hqd,nhd->nhq", self.queries, key).flatten(1)  # (N, H Q)
+        column = functional.linear(enters, self.scored)  # (N, H Q)
         rows = scores.unflatten(1, (c.heads * count, c.long))
         rows = _pushed(rows, arrives[:, None], column[..., None])
         kept_values = values.unflatten(1, (c.long, c.width)).transpose(1, 2)
-        value = enters @ attention.value.weight.T
+        value = functional.linear(enters, attention.value.weight)
         kept_values = _pushed(kept_values, arrives[:, None], value[..., None]).transpose(1, 2)
         known = rows.unflatten(1, (c.heads, count)) + self.place_scores
         weights = kept(known, full[:, None, None] > 0.5, attention.top)

@@ -141,6 +141,43 @@ def draw_confusion(
     return _written(figure, path)
 
 
+def draw_delay(
+    path: Path, curves: Mapping[str, Mapping[str, tuple[float, float]]], title: str
+) -> Path:
+    """Draw how good segments are against how late they are known.
+
+    A colour a model; its Viterbi decoders are joined, lag by lag, and named; the others stand
+    apart, each way with a mark of its own.
+
+    Raises:
+        ValueError: there is no curve.
+    """
+    if not curves:
+        raise ValueError(f"{path.name}: found no curve, expected some to draw")
+    figure = Figure((9, 6), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    palette = colours(curves)
+    marks = dict(zip(("arg-max", "hysteresis", "mode"), "x^s", strict=True))
+    for model, ways in curves.items():
+        lags = {way: point for way, point in ways.items() if way not in marks}
+        if lags:
+            delays, f1 = zip(*lags.values(), strict=True)
+            axes.plot(delays, f1, "o-", color=palette[model], label=model)
+        for way, point in lags.items():
+            axes.annotate(way.removeprefix("viterbi "), point, fontsize=7)
+        for way, mark in marks.items():
+            if way in ways:
+                axes.plot(*ways[way], mark, color=palette[model])
+    for way, mark in marks.items():
+        axes.plot([], [], mark, color="grey", label=way)
+    axes.set_xlabel("from a segment's end to its being committed, median, s")
+    axes.set_ylabel("segmental F1@50")
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return _written(figure, path)
+
+
 def _written(figure: Figure, path: Path) -> Path:
     """Save in the format of the suffix, without a date, so that equal pictures are equal files."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -67,20 +67,29 @@ def quiet(what: str) -> Iterator[None]:
                 os.close(stream)
 
 
+AT_CONVERSION = 97
+"""Stations of a model while it is converted: of no other axis a factor."""
+
+
 def free_batch(model: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
     """Return a TFLite model whose batch can be resized and whose tensors bear their names.
 
-    Conversion happens at batch 1 and writes that 1 into the target of every RESHAPE and the size of
+    Conversion happens at a batch of ``AT_CONVERSION``, by which it is known again. It is written
+    into the target of every RESHAPE, alone or times axes that are one with it, and into the size of
     every SLICE; there it becomes -1, "whatever is left". Inputs and outputs are named in the
-    model's order, both as tensors and in its one signature.
+    model's order, both as tensors and in its one signature; until it is resized, the model is one
+    of a single station. That stations stay apart shows when it is run.
 
     Raises:
-        ExportError: a RESHAPE that does not keep the batch in front, a SLICE that cuts it, or an
-            operation known to hold the batch fast (STRIDED_SLICE, SPLIT, BROADCAST_TO).
+        ExportError: two axes that may be the batch, a SLICE that cuts it, an operation known to
+            hold it fast (STRIDED_SLICE, SPLIT, BROADCAST_TO), or more than one graph.
     """
     from ai_edge_litert import schema_py_generated as schema
 
     tree = schema.ModelT.InitFromPackedBuf(model, 0)
+    if len(tree.subgraphs) > 1:
+        others = ", ".join(one.name.decode() for one in tree.subgraphs[1:])
+        raise ExportError(f"tflite: found graphs beside the first, {others}, expected none")
     (graph,) = tree.subgraphs
     (signature,) = tree.signatureDefs
     kinds = schema.BuiltinOperator
@@ -101,6 +110,8 @@ def free_batch(model: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> b
         keys = {entry.tensorIndex: entry for entry in entries}
         for name, index in zip(names, ports, strict=True):
             graph.tensors[index].name = keys[index].name = name.encode()
+    for index in graph.inputs:
+        graph.tensors[index].shape = np.array([1, *graph.tensors[index].shape[1:]], np.int32)
     return _packed(tree)
 
 
@@ -114,42 +125,51 @@ def _packed(tree: Any) -> bytes:
 
 
 def _free_reshape(tree: Any, graph: Any, operation: Any) -> None:
-    """Turn the leading 1 of a RESHAPE's target into -1."""
-    source, target = (graph.tensors[index] for index in operation.inputs)
-    shape = _constant(tree, target)
-    if abs(shape[0]) != 1 or source.shape[0] != 1 or (shape[1:] < 0).any():
-        raise ExportError(
-            f"tflite: RESHAPE from {list(source.shape)} to {list(shape)}, expected the batch of 1"
-            " in front of both"
-        )
-    _free(tree, target)
+    """Turn the batch in a RESHAPE's target into -1."""
+    target = graph.tensors[operation.inputs[1]]
+    _free(tree, target, "RESHAPE to")
     if operation.builtinOptions is not None:
         operation.builtinOptions.newShape = _constant(tree, target)
 
 
 def _free_slice(tree: Any, graph: Any, operation: Any) -> None:
-    """Turn the leading 1 of a SLICE's size, and of what it is known to give, into -1."""
+    """Turn the batch in a SLICE's size, and in the shape of what it gives, into -1."""
     source, begin, size = (graph.tensors[index] for index in operation.inputs)
     start, count = _constant(tree, begin), _constant(tree, size)
-    if start[0] or abs(count[0]) != 1 or source.shape[0] != 1:
+    batch = _free(tree, size, "SLICE of")
+    if batch is None:
+        return
+    if start[batch] or count[batch] not in (-1, source.shape[batch]):
         raise ExportError(
-            f"tflite: SLICE of {list(source.shape)} from {list(start)}, {list(count)} long,"
-            " expected the whole batch of 1 in front"
+            f"tflite: SLICE of {source.shape.tolist()} from {start.tolist()}, {count.tolist()}"
+            " long, expected the whole batch"
         )
-    _free(tree, size)
     (given,) = (graph.tensors[index] for index in operation.outputs)
-    given.shapeSignature = np.array([-1, *given.shape[1:]], np.int32)
+    shape = given.shape.copy()
+    shape[batch] = -1
+    given.shapeSignature = shape
 
 
 def _constant(tree: Any, tensor: Any) -> npt.NDArray[np.int32]:
     return np.frombuffer(bytes(tree.buffers[tensor.buffer].data), np.int32).copy()
 
 
-def _free(tree: Any, shape: Any) -> None:
-    """Turn the first number of a constant into -1; operations of one shape share it."""
-    free = _constant(tree, shape)
-    free[0] = -1
-    tree.buffers[shape.buffer].data = np.frombuffer(free.tobytes(), np.uint8)
+def _free(tree: Any, sizes: Any, what: str) -> int | None:
+    """Turn the batch among constant sizes into -1 and return where it is; None: it is not there.
+
+    Operations share constants, so it may be -1 already.
+    """
+    found = _constant(tree, sizes)
+    places = np.flatnonzero((found == -1) | ((found > 0) & (found % AT_CONVERSION == 0)))
+    if len(places) > 1:
+        raise ExportError(
+            f"tflite: {what} {found.tolist()}, expected at most one axis of the batch"
+        )
+    if not len(places):
+        return None
+    found[places[0]] = -1
+    tree.buffers[sizes.buffer].data = np.frombuffer(found.tobytes(), np.uint8)
+    return int(places[0])
 
 
 def tflite_dynamic(model: bytes) -> bytes:

@@ -11,6 +11,7 @@ from itertools import combinations
 from sensor_adapters.pose import KEY_POINTS
 from trainer import openpack_splits
 from trainer.home_recipes import FOLDS, RALT_SESSIONS, SPHERE_SENSORS, ralt, sphere, sphere_named
+from trainer.online_recipes import ENDINGS, split_head, with_head
 from trainer.openpack_splits import UnknownSplit
 from trainer.recipe_parts import (
     BOX_CHANNELS,
@@ -231,6 +232,9 @@ def recipe(name: str) -> Recipe:
     Raises:
         UnknownRecipe: there is none; the text lists those there are.
     """
+    whole, head = split_head(name)
+    if head != "gru":
+        return with_head(recipe(whole), head)
     for family, (make, modalities) in _FAMILIES.items():
         modality = name.removeprefix(f"{family}-")
         if modality != name and modality in modalities:
@@ -243,5 +247,5 @@ def recipe(name: str) -> Recipe:
         f" {', '.join(FOLDS)}, or"
         f" openpack-<split>-<sensors>[{ACTIONS}] with a split of"
         f" {', '.join(openpack_splits.PUBLISHED)} and sensors of {', '.join(OPENPACK_SENSORS)},"
-        " joined by - in this order"
+        f" joined by - in this order; behind any of them {', '.join(ENDINGS)}"
     )

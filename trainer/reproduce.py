@@ -18,6 +18,7 @@ from edge.engine import open_engine
 from sensor_adapters.recording import Recording
 from trainer import baselines, bundling, datasets, decoding, fit, offline
 from trainer.datasets import Examples
+from trainer.decoding import Said
 from trainer.fit import Data, Fitted, probabilities
 from trainer.frame_scores import macro_f1
 from trainer.helped import helped
@@ -121,10 +122,10 @@ def _baselines(data: Data, test: list[Recording], seed: int) -> list[Row]:
         return macro_f1(true[scored], np.concatenate(found)[scored], level.labels).macro
 
     tree = max(trees, key=validation)
-    on_validation = [
-        tree.probabilities(baselines.features(one.tensors), count) for one in data.validation
+    said = [
+        Said(tree.probabilities(baselines.features(one.tensors), count)) for one in data.validation
     ]
-    spec, _ = decoding.chosen(level, data.train, data.validation, on_validation)
+    spec, _ = decoding.chosen(level, data.train, data.validation, said)
     judged: dict[str, list[tuple[list[Stretch], Recording]]] = {}
     for recording in test:
         one = datasets.examples(recording, data.manifest)
@@ -132,7 +133,7 @@ def _baselines(data: Data, test: list[Recording], seed: int) -> list[Row]:
         for model, found in (
             ("majority class", np.full(len(one), commonest)),
             ("boosted trees", p.argmax(1)),
-            ("boosted trees + decoder", decoding.decoded(level, spec, p)),
+            ("boosted trees + decoder", decoding.decoded(spec, Said(p))),
         ):
             pair = (_stretches(one, found, level, data), recording)
             judged.setdefault(model, []).append(pair)

@@ -51,6 +51,35 @@ def probabilities(
     return {name: (total / count)[:length] for name, total in found.items()}
 
 
+def causal_probabilities(model: nn.Module, tensors: Arrays, recipe: TeacherRecipe) -> Arrays:
+    """Return (T, K) by level, each step by the window that it ends: nothing later is seen.
+
+    Before a whole window has passed, its end is empty.
+    """
+    model.eval()
+    length, window = len(next(iter(tensors.values()))), recipe.window
+    found: dict[str, list[np.ndarray]] = {}
+    for at in range(0, length, AT_ONCE):
+        ends = np.arange(at, min(at + AT_ONCE, length))
+        given = {
+            name: torch.from_numpy(np.stack([_until(array, end, window) for end in ends.tolist()]))
+            for name, array in tensors.items()
+        }
+        with torch.no_grad():
+            answers = model(given)
+        last = torch.from_numpy(np.minimum(ends, window - 1))
+        for name, logits in answers.logits.items():
+            newest = logits[torch.arange(len(ends)), last]
+            found.setdefault(name, []).append(newest.float().softmax(-1).numpy())
+    return {name: np.concatenate(some) for name, some in found.items()}
+
+
+def _until(array: np.ndarray, end: int, window: int) -> np.ndarray:
+    """Return the rows up to ``end``, at most a window of them, zeros behind them."""
+    start = max(end + 1 - window, 0)
+    return padded(array[: end + 1], start, window)
+
+
 def validation_f1(
     model: nn.Module, recipe: TeacherRecipe, parts: list[Examples], level: Level,
     device: torch.device | None = None, overlap: int = 1,

@@ -1,6 +1,7 @@
 """Small manifests for tests: two sensors' worth of inputs, no trained weights."""
 
 import msgspec
+import numpy as np
 
 from edge.bundle import Decoder, Input, Level, Manifest, MaskDevice
 
@@ -19,6 +20,12 @@ def decoder(level: str, count: int, lag: int = 5, stay: float = -0.1) -> Decoder
         evidence_weight=1.0,
         lag_steps=lag,
     )
+
+
+def sure(label: int, p: float = 0.98) -> np.ndarray:
+    """Return probabilities of three labels of which one is likely."""
+    rest = (1 - p) / 2
+    return np.array([p if i == label else rest for i in range(3)], np.float32)
 
 
 def manifest(**changes: object) -> Manifest:

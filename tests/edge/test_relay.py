@@ -47,7 +47,7 @@ class Played:
         p = np.full(len(labels), 0.02, np.float32)
         p[labels.index(label)] = 0.96
         step = Step(at, {}, len(lives) / len(kinds), lives)
-        self.relay.answer(rank, step, {"p_operation": p})
+        self.relay.answer(rank, step, {"p_operation": p, "boundary": np.zeros(1, "f4")})
 
     def steps(self, count: int, *labels: str | None) -> "Played":
         """Let so many steps pass in which the models say these labels; None is a dead sensor."""

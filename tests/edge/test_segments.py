@@ -1,72 +1,13 @@
-"""Probabilities to segments: bounded lag, back-dated boundaries, nothing lost or doubled."""
-
-import itertools
+"""Probabilities to segments: back-dated boundaries, nothing lost or doubled."""
 
 import msgspec
 import numpy as np
-from hypothesis import given, settings, strategies as st
 
-from edge.bundle import Decoder, Level
-from edge.segments import SegmentDecoder, Viterbi
-from tests.edge.models import S, decoder
+from edge.bundle import Level
+from edge.segments import SegmentDecoder
+from tests.edge.models import S, decoder, sure
 
 LEVEL = Level(name="operation", labels=("a", "b", "c"))
-
-
-def sure(label: int, p: float = 0.98) -> np.ndarray:
-    rest = (1 - p) / 2
-    return np.array([p if i == label else rest for i in range(3)], np.float32)
-
-
-def evidence_of(spec: Decoder, probabilities: list[np.ndarray]) -> list[np.ndarray]:
-    return [spec.evidence_weight * np.log(np.maximum(p, 1e-6).astype(float)) for p in probabilities]
-
-
-def worth(spec: Decoder, probabilities: list[np.ndarray], path: list[int]) -> float:
-    """Return the log probability of a path; ties make several the best."""
-    seen = evidence_of(spec, probabilities)
-    moves = sum(spec.log_transition[a][b] for a, b in itertools.pairwise(path))
-    return moves + sum(float(e[label]) for e, label in zip(seen, path, strict=True))
-
-
-def offline(spec: Decoder, probabilities: list[np.ndarray]) -> list[int]:
-    """Viterbi over the whole sequence, the plain way."""
-    log_p = evidence_of(spec, probabilities)
-    move = np.array(spec.log_transition)
-    score, back = log_p[0], []
-    for evidence in log_p[1:]:
-        reach = score[:, None] + move
-        back.append(reach.argmax(0))
-        score = reach.max(0) + evidence
-    path = [int(score.argmax())]
-    for pointers in reversed(back):
-        path.append(int(pointers[path[-1]]))
-    return path[::-1]
-
-
-@given(st.lists(st.tuples(st.integers(0, 2), st.floats(0.34, 0.99)), min_size=1, max_size=40))
-@settings(max_examples=200, deadline=None)
-def test_with_a_lag_as_long_as_the_sequence_it_is_plain_viterbi(steps):
-    spec = decoder("operation", 3, lag=100)
-    probabilities = [sure(label, p) for label, p in steps]
-    viterbi = Viterbi(spec)
-    found = [label for p in probabilities for label in viterbi.update(p)] + viterbi.finish()
-    best = worth(spec, probabilities, offline(spec, probabilities))
-    assert abs(worth(spec, probabilities, found) - best) < 1e-9
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 2), st.floats(0.34, 0.99)), min_size=1, max_size=60),
-    st.integers(1, 6),
-)
-@settings(max_examples=200, deadline=None)
-def test_every_step_gets_one_label_at_most_the_lag_late(steps, lag):
-    viterbi = Viterbi(decoder("operation", 3, lag=lag))
-    committed = 0
-    for number, (label, p) in enumerate(steps, start=1):
-        committed += len(viterbi.update(sure(label, p)))
-        assert number - committed <= lag
-    assert committed + len(viterbi.finish()) == len(steps)
 
 
 def test_a_single_odd_step_is_smoothed_away_and_a_lasting_change_is_not():

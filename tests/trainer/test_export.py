@@ -16,12 +16,13 @@ from trainer.export import (  # noqa: E402
     ExportError,
     Tolerance,
     check,
+    check_side_by_side,
     compare,
     reference,
     to_onnx,
     to_tflite,
 )
-from trainer.quantize import free_batch, quiet  # noqa: E402
+from trainer.quantize import AT_CONVERSION, free_batch, quiet  # noqa: E402
 from trainer.student import Student, StudentConfig, StudentStep  # noqa: E402
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
@@ -273,18 +274,36 @@ def test_a_model_that_fixes_its_batch_is_refused(tmp_path):
         free_batch((tmp_path / "h").read_bytes(), ["x"], ["y"])
 
 
+def test_an_engine_that_mixes_stations_is_refused(student):
+    inputs, _ = days(batch=1, steps=40, seed=2)
+    expected = reference(student, {name: x[0] for name, x in inputs.items()})
+    outputs = {n.removeprefix("out."): x for n, x in expected.items() if n.startswith("out.")}
+
+    def known(given):
+        """Return the answers that the reference has for these states."""
+        apart = np.abs(expected["in.state"][None] - given["state"][:, None]).sum(-1)
+        return {name: x[apart.argmin(1)] for name, x in outputs.items()}
+
+    check_side_by_side(known, expected, "apart")
+    with pytest.raises(ExportError, match="mixed: 3 stations at once differ from one by one"):
+        check_side_by_side(
+            lambda given: {name: x[::-1] for name, x in known(given).items()}, expected, "mixed"
+        )
+
+
 def test_a_slice_that_cuts_the_batch_is_refused(tmp_path):
     from torch import nn
 
     class First(nn.Module):
         def forward(self, x):
-            return x.unflatten(1, (2, 3)).flatten(0, 1)[:1] + 1
+            return x.unflatten(1, (2, 3)).flatten(0, 1)[:AT_CONVERSION] + 1
 
     import litert_torch
 
+    given = (torch.zeros(AT_CONVERSION, 6),)
     with quiet("first"):
-        litert_torch.convert(First().eval(), (torch.zeros(1, 6),)).export(str(tmp_path / "f"))
-    with pytest.raises(ExportError, match=r"expected the (whole )?batch of 1"):
+        litert_torch.convert(First().eval(), given).export(str(tmp_path / "f"))
+    with pytest.raises(ExportError, match="expected the whole batch"):
         free_batch((tmp_path / "f").read_bytes(), ["x"], ["y"])
 
 

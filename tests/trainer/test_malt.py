@@ -63,7 +63,7 @@ def test_a_query_without_any_key_finds_nothing():
 
 def test_the_short_memory_ends_at_the_step_and_the_long_one_is_older():
     x = torch.arange(60.0)[:, None]
-    long, long_full, short, short_full = memories(x, torch.tensor([3, 40]), SMALL)
+    long, long_full, short, short_full = memories(x[None], torch.tensor([3, 40]), SMALL)
     assert short[0, :, 0].tolist() == [0, 0, 0, 1, 2, 3]
     assert short_full[0].tolist() == [False, False, True, True, True, True]
     assert not long_full[0].any()
@@ -77,7 +77,7 @@ def test_a_place_of_the_long_memory_is_the_same_step_until_it_is_forgotten():
     held = [
         set(long[0][full[0]][:, 0].tolist())
         for t in range(60)
-        for long, full, _, _ in [memories(x, torch.tensor([t]), SMALL)]
+        for long, full, _, _ in [memories(x[None], torch.tensor([t]), SMALL)]
     ]
     for before, after in pairwise(held):
         assert len(after - before) <= 1
@@ -88,7 +88,7 @@ def test_a_place_of_the_long_memory_is_the_same_step_until_it_is_forgotten():
 @pytest.mark.parametrize("one_decoder", [True, False])
 def test_any_number_of_branches_names_every_step_of_the_short_memory(branches, one_decoder):
     net = network(branches=branches, one_decoder=one_decoder)
-    said = net(*memories(torch.randn(50, 16), torch.tensor([2, 30, 49]), net.config))
+    said = net(*memories(torch.randn(1, 50, 16), torch.tensor([2, 30, 49]), net.config))
     assert said.now.shape == (3, 6, 16)
     assert [one.shape for one in said.branches] == [(3, 6, 16)] * branches
     assert torch.isfinite(said.now).all()
@@ -102,7 +102,7 @@ def test_no_step_knows_what_comes_after_it():
     ends = torch.tensor([30])
     other = x.clone()
     other[29:] += 1
-    before, after = (net(*memories(one, ends, net.config)) for one in (x, other))
+    before, after = (net(*memories(one[None], ends, net.config)) for one in (x, other))
     assert torch.equal(before.now[:, :4], after.now[:, :4])  # steps 25 to 28
     assert not torch.allclose(before.now[:, 4:], after.now[:, 4:])
     for mine, theirs in zip(before.branches, after.branches, strict=True):
@@ -111,7 +111,7 @@ def test_no_step_knows_what_comes_after_it():
 
 def test_a_memory_that_is_empty_has_no_influence_whatever_stands_in_it():
     net = network()
-    long, long_full, short, short_full = memories(torch.randn(50, 16), torch.tensor([10]), SMALL)
+    long, long_full, short, short_full = memories(torch.randn(1, 50, 16), torch.tensor([10]), SMALL)
     said = net(long, long_full, short, short_full)
     noisy = torch.where(long_full[..., None], long, torch.randn_like(long))
     again = net(noisy, long_full, short, short_full)
