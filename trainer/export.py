@@ -39,6 +39,7 @@ __all__ = [
     "check",
     "check_side_by_side",
     "compare",
+    "float_tflite",
     "reference",
     "to_onnx",
     "to_tflite",
@@ -120,16 +121,9 @@ def to_tflite(
     Raises:
         ExportError: the converter failed, or the graph can not be freed of its batch size.
     """
-    import litert_torch
-
     config = student.config
     with quiet(f"{path.name}: LiteRT conversion"):
-        converted = litert_torch.convert(StudentStep(student), _stations(config, AT_CONVERSION))
-        with tempfile.TemporaryDirectory() as folder:
-            draft = Path(folder) / "draft.tflite"
-            converted.export(str(draft))
-            model = draft.read_bytes()
-        model = free_batch(model, config.input_names, file_outputs(config))
+        model = float_tflite(StudentStep(student))
         if scheme == "int8-dynamic":
             model = tflite_dynamic(model)
         elif scheme == "int8-static":
@@ -140,6 +134,22 @@ def to_tflite(
         elif scheme != "float32":
             raise ValueError(f"scheme is {scheme!r}, expected one of {', '.join(TOLERANCES)}")
     path.write_bytes(model)
+
+
+def float_tflite(step: StudentStep) -> bytes:
+    """Return a step as TFLite in float, for any number of stations.
+
+    Raises:
+        ExportError: the graph can not be freed of its batch size.
+    """
+    import litert_torch
+
+    config = step.config
+    converted = litert_torch.convert(step, _stations(config, AT_CONVERSION))
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / "draft.tflite"
+        converted.export(str(draft))
+        return free_batch(draft.read_bytes(), config.input_names, file_outputs(config))
 
 
 def to_onnx(

@@ -50,24 +50,9 @@ def kept(scores: Tensor, allowed: Tensor, top: int) -> Tensor:
     """
     scores = scores.masked_fill(~allowed, BLOCKED)
     if top < scores.shape[-1]:
-        few = fewer_greater if torch.compiler.is_exporting() else at_least_last
-        scores = scores.masked_fill(~few(scores, top), BLOCKED)
+        least = scores.topk(top, -1).values.amin(-1, keepdim=True)
+        scores = scores.masked_fill(scores < least, BLOCKED)
     return scores.softmax(-1) * allowed
-
-
-def at_least_last(scores: Tensor, top: int) -> Tensor:
-    """Return which of scores (…, M) are at least the ``top``-th greatest of their row."""
-    return scores >= scores.topk(top, -1).values.amin(-1, keepdim=True)
-
-
-def fewer_greater(scores: Tensor, top: int) -> Tensor:
-    """Return which of scores (…, M) have fewer than ``top`` greater ones in their row.
-
-    The same ones as ``at_least_last`` names, by M * M comparisons: LiteRT can not sort.
-    """
-    rows = scores.flatten(0, -2)
-    greater = (rows[:, None, :] > rows[:, :, None]).float().sum(-1)
-    return (greater < top - 0.5).unflatten(0, scores.shape[:-1])
 
 
 class SparseAttention(nn.Module):
@@ -164,8 +149,14 @@ class Branch(nn.Module):
 
     def forward(self, memory: Tensor, seen: Tensor, before: tuple[Tensor, ...]) -> Tensor:
         """Return (B, S, D) of (B, L, D), ``seen`` (B, L), and what earlier branches found."""
-        asks = self.queries.expand(len(memory), -1, -1)
+        asks = self.asked(memory)
         return self.refined(self.first(asks, memory, _all(asks), seen[:, None, None]), before)
+
+    def asked(self, memory: Tensor) -> Tensor:
+        """Return the queries, the same ones for each of B memories."""
+        if torch.compiler.is_exporting():  # to expand would fix how many there are
+            return self.queries + (memory[:, :1] < -torch.inf).float()
+        return self.queries.expand(len(memory), -1, -1)
 
     def refined(self, found: Tensor, before: tuple[Tensor, ...]) -> Tensor:
         """Return what was found, asked for by each of the earlier branches in turn."""

@@ -45,12 +45,13 @@ class MaltConfig:
         """Floats that a station carries from step to step.
 
         The short memory's features, which of its places and of the long one's are full, where in
-        its stride the step is; then of each branch scores and values.
+        its stride the step is; then what each branch found, and of each scores and values.
         """
+        found = [self.short * self.width] * self.branches
         each = [
             n for q in self.queries for n in (self.heads * q * self.long, self.long * self.width)
         ]
-        return (self.short * self.width, self.short, self.long, 1, *each)
+        return (self.short * self.width, self.short, self.long, 1, *found, *each)
 
     @property
     def state_size(self) -> int:

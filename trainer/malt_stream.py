@@ -11,14 +11,16 @@ The state is one row of floats a station, zeros before its first step, so that a
 Legend: N stations, D width, H heads, L and S places, Q queries of a branch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from trainer.malt import Branch, Malt, Said, Stack, kept, memories
+from trainer.malt_config import MaltConfig
 
 AT_ONCE = 512
 """Steps whose memories are read anew in one go."""
@@ -47,12 +49,59 @@ class MaltHead(nn.Module):
         )
 
 
-class MaltStep(nn.Module):
-    """One step of N stations: features (N, D) and state in, (N, D) and state out."""
+class Passed(NamedTuple):
+    """What a step makes of the memories' places; N stations."""
 
-    def __init__(self, head: MaltHead) -> None:
+    features: Tensor
+    """(N, S, D) of the short memory."""
+    short_full: Tensor
+    """(N, S) which of its places are full, as 0 and 1."""
+    long_full: Tensor
+    """(N, L)."""
+    phase: Tensor
+    """(N, 1) where in its stride the next step is."""
+    oldest: Tensor
+    """(N, D) features of the step that left the short memory."""
+    arrives: Tensor
+    """(N, 1) 1 where it enters the long one."""
+
+
+def passed(x: Tensor, parts: Sequence[Tensor], config: MaltConfig) -> Passed:
+    """Return the places of both memories after a step.
+
+    Args:
+        x: (N, D) the step's features.
+        parts: the first four of ``MaltConfig.state_sizes``.
+        config: whose short, stride and width count.
+    """
+    features, short_full, long_full, phase = parts
+    features = features.unflatten(1, (config.short, config.width))
+    # the oldest of the short memory leaves it; every stride-th goes on to the long one
+    due = (phase - config.short % config.stride).abs() < 0.5
+    arrives = due.float() * short_full[:, :1]
+    here = (phase > -1).float()  # always; a constant would fix how many stations there are
+    following = phase + 1
+    return Passed(
+        torch.cat([features[:, 1:].flatten(1), x], 1).unflatten(1, (config.short, config.width)),
+        torch.cat([short_full[:, 1:], here], 1),
+        pushed(long_full, arrives, arrives, axis=1),
+        following * (following < config.stride - 0.5).float(),
+        features[:, 0],
+        arrives,
+    )
+
+
+class MaltStep(nn.Module):
+    """One step of N stations: features (N, D) and state in, (N, D) and state out.
+
+    What the branches found stands in the state as well, and is what it was until something enters
+    the long memory, every ``stride``-th step. ``between`` is the same step where nothing does, and
+    where it is not the first; it costs a fraction.
+    """
+
+    def __init__(self, head: MaltHead, *, between: bool = False) -> None:
         super().__init__()
-        self.head, self.config = head, head.malt.config
+        self.head, self.config, self.between = head, head.malt.config, between
         self.asked = nn.ModuleList(_Asked(branch, head.malt) for branch in _branches(head.malt))
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,31 +113,33 @@ class MaltStep(nn.Module):
         """
         c, head = self.config, self.head
         parts = [state[:, a:b] for a, b in pairwise((0, *accumulate(c.state_sizes)))]
-        features, short_full, long_full, phase, *queues = parts
-        features = features.unflatten(1, (c.short, c.width))
-        # the oldest of the short memory leaves it; every stride-th goes on to the long one
-        due = (phase - c.short % c.stride).abs() < 0.5
-        arrives = due.float() * short_full[:, :1]  # (N, 1)
-        enters = torch.relu(head.long(features[:, 0]))
-        features = torch.cat([features[:, 1:].flatten(1), x], 1).unflatten(1, (c.short, c.width))
-        here = (phase > -1).float()  # always; a constant would fix how many stations there are
-        short_full = torch.cat([short_full[:, 1:], here], 1)
-        long_full = _pushed(long_full, arrives, arrives)
-        following = phase + 1
-        following = following * (following < c.stride - 0.5).float()
+        after = passed(x, parts[:4], c)
+        known, queues = parts[4 : 4 + c.branches], parts[4 + c.branches :]
         branches: tuple[Tensor, ...] = ()
-        after: list[Tensor] = []
+        if self.between:
+            branches = tuple(one.unflatten(1, (c.short, c.width)) for one in known)
+        else:
+            branches, queues = self._read(after, queues)
+        said = self._newest(torch.relu(head.short(after.features)), after.short_full, branches)
+        places = [after.features.flatten(1), after.short_full, after.long_full, after.phase]
+        found = [one.flatten(1) for one in branches]
+        return said, torch.cat([*places, *found, *queues], 1)
+
+    def _read(
+        self, after: Passed, queues: Sequence[Tensor]
+    ) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+        """Return what the branches find, (N, S, D) each, and their queues after the step."""
+        enters = torch.relu(self.head.long(after.oldest))
+        branches: tuple[Tensor, ...] = ()
+        moved: list[Tensor] = []
         for number, asked in enumerate(self.asked):
             assert isinstance(asked, _Asked)
             found, scores, values = asked(
-                enters, arrives, long_full, queues[2 * number], queues[2 * number + 1]
+                enters, after.arrives, after.long_full, queues[2 * number], queues[2 * number + 1]
             )
             branches = (*branches, asked.branch.refined(found, branches))
-            after += [scores, values]
-        short = torch.relu(head.short(features))
-        said = self._newest(short, short_full, branches)
-        state = torch.cat([features.flatten(1), short_full, long_full, following, *after], 1)
-        return said, state
+            moved += [scores, values]
+        return branches, moved
 
     def _newest(self, short: Tensor, full: Tensor, branches: tuple[Tensor, ...]) -> Tensor:
         """Return (N, D): the newest step with what each branch found."""
@@ -143,10 +194,10 @@ class _Asked(nn.Module):
         count = len(self.branch.queries)
         column = functional.linear(enters, self.scored)  # (N, H Q)
         rows = scores.unflatten(1, (c.heads * count, c.long))
-        rows = _pushed(rows, arrives[:, None], column[..., None])
-        kept_values = values.unflatten(1, (c.long, c.width)).transpose(1, 2)
+        rows = pushed(rows, enters=arrives[:, None], newest=column[..., None], axis=2)
         value = functional.linear(enters, attention.value.weight)
-        kept_values = _pushed(kept_values, arrives[:, None], value[..., None]).transpose(1, 2)
+        kept_values = values.unflatten(1, (c.long, c.width))
+        kept_values = pushed(kept_values, enters=arrives[:, None], newest=value[:, None], axis=1)
         known = rows.unflatten(1, (c.heads, count)) + self.place_scores
         weights = kept(known, full[:, None, None] > 0.5, attention.top)
         found = attention.found(weights, attention.split(kept_values + self.place_values))
@@ -154,10 +205,17 @@ class _Asked(nn.Module):
         return said, rows.flatten(1), kept_values.flatten(1)
 
 
-def _pushed(queue: Tensor, arrives: Tensor, newest: Tensor) -> Tensor:
-    """Return a queue (…, L) whose oldest has gone for the newest where something arrives."""
-    moved = torch.cat([queue[..., 1:], newest.expand(*queue.shape[:-1], 1)], -1)
-    return arrives * moved + (1 - arrives) * queue
+def pushed(queue: Tensor, enters: Tensor, newest: Tensor, axis: int) -> Tensor:
+    """Return a queue whose oldest has gone for the newest where something enters.
+
+    Args:
+        queue: (N, …), the oldest first along an axis.
+        enters: (N, 1, …) 1 or 0.
+        newest: as the queue, 1 along the axis.
+        axis: of time.
+    """
+    moved = torch.cat([queue.narrow(axis, 1, queue.shape[axis] - 1), newest], axis)
+    return torch.where(enters > 0.5, moved, queue)
 
 
 def _branches(malt: Malt) -> Iterator[Branch]:

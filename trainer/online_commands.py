@@ -1,4 +1,4 @@
-"""``solosense-trainer online``: detectors and decoders by how right and how soon they are."""
+"""``solosense-trainer online`` and ``costs``: detectors, how right, how soon, at what cost."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from sensor_adapters.recording import RecordingError
-from trainer.terminal import DataFolder, Json, fail, out, ready, say, seed_range, show
+from trainer.terminal import (
+    DataFolder,
+    Json,
+    RecipeName,
+    fail,
+    out,
+    ready,
+    say,
+    seed_range,
+    show,
+    wanted,
+)
 from trainer.truth import ScoreError
 
 
@@ -49,26 +60,50 @@ def online(
         if name and name not in all_:
             fail(f"model {name!r} is unknown, expected one of {', '.join(all_)}", 2)
     lines = [line for line in all_.values() if only in ("", line.name)]
-    wanted = seed_range(seeds)
+    over = seed_range(seeds)
     if data is not None:
         for base in online_tables.BASES[table]:
             ready(recipe_of(base), data, PARTS)
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that it starts
         jobs = jobs or os.cpu_count() or 1
         try:
-            online_tables.fill(lines, wanted, data, results, work, jobs, say)
+            online_tables.fill(lines, over, data, results, work, jobs, say)
         except (RecordingError, ScoreError) as error:
             fail(str(error), 2)
     if decoders:
-        rows = list(online_tables.decoder_summary(all_[decoders], wanted, results))
+        rows = list(online_tables.decoder_summary(all_[decoders], over, results))
     else:
-        rows = list(online_tables.summary(lines, wanted, results))
+        rows = list(online_tables.summary(lines, over, results))
     if not rows:
         fail(f"{results}: found no whole line of {table}, expected --data to make some", 2)
     if picture is not None:
         from trainer.pictures import draw_delay
 
         chosen = [all_[decoders]] if decoders else lines
-        curves = online_tables.curves(chosen, wanted, results)
+        curves = online_tables.curves(chosen, over, results)
         out.print(f"{draw_delay(picture, curves, f'{table}: segments against delay')}")
+    show(rows, list(rows[0]), as_json)
+
+
+def costs(
+    recipe: RecipeName,
+    stations: Annotated[str, typer.Option(help="How many at once.")] = "1,10,100,500",
+    heads: Annotated[str, typer.Option(help="Of the detectors of `online`.")] = "gru,tcn,malt",
+    as_json: Json = False,
+) -> None:
+    """Measure what a step costs with each head on one core, in LiteRT, weights in 8 bits.
+
+    Microseconds of CPU a station and step, so many stations at once; `us_one_by_one` a call each.
+    """
+    from trainer import head_costs
+    from trainer.online_recipes import HEADS
+
+    one = wanted(recipe)
+    names = heads.split(",")
+    if odd := [name for name in names if name not in HEADS]:
+        fail(f"--heads has {odd[0]!r}, expected some of {', '.join(HEADS)}", 2)
+    counts = [int(text) for text in stations.split(",") if text.isdecimal() and int(text)]
+    if not counts or len(counts) != stations.count(",") + 1:
+        fail(f"--stations is {stations!r}, expected numbers above 0, as 1,10,100", 2)
+    rows = head_costs.rows(one, names, counts, say)
     show(rows, list(rows[0]), as_json)

@@ -87,6 +87,7 @@ def free_batch(model: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> b
     from ai_edge_litert import schema_py_generated as schema
 
     tree = schema.ModelT.InitFromPackedBuf(model, 0)
+    _sort_by_topk(tree)
     if len(tree.subgraphs) > 1:
         others = ", ".join(one.name.decode() for one in tree.subgraphs[1:])
         raise ExportError(f"tflite: found graphs beside the first, {others}, expected none")
@@ -95,8 +96,7 @@ def free_batch(model: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> b
     kinds = schema.BuiltinOperator
     fixed = {getattr(kinds, name): name for name in ("STRIDED_SLICE", "SPLIT", "BROADCAST_TO")}
     for operation in graph.operators:
-        code = tree.operatorCodes[operation.opcodeIndex]
-        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+        kind = _kind(tree, operation)
         if kind in fixed:
             raise ExportError(f"tflite: found {fixed[kind]}, expected none: it fixes the batch")
         if kind == kinds.RESHAPE:
@@ -122,6 +122,67 @@ def _packed(tree: Any) -> bytes:
     builder = flatbuffers.Builder(0)
     builder.Finish(tree.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def _sort_by_topk(tree: Any) -> None:
+    """Turn sorts into TOPK_V2 of everything: LiteRT has no kernel for the former.
+
+    What the converter makes of ``torch.topk`` is a sort of the last axis, the greatest first, by a
+    comparison that is a graph of its own; with the sorts those go.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    kinds = schema.BuiltinOperator
+    graph = tree.subgraphs[0]
+    sorts = [one for one in graph.operators if _kind(tree, one) == kinds.STABLEHLO_SORT]
+    if not sorts:
+        return
+    code = tree.operatorCodes[sorts[0].opcodeIndex]
+    code.builtinCode = code.deprecatedBuiltinCode = kinds.TOPK_V2
+    for number, one in enumerate(sorts):
+        (values,) = (graph.tensors[index] for index in one.outputs)
+        compared = tree.subgraphs[one.builtinOptions2.comparatorSubgraphIndex].operators
+        (how,) = (part.builtinOptions2.comparisonDirection for part in compared)
+        last = one.builtinOptions2.dimension == len(values.shape) - 1
+        if how != schema.StablehloComparisonDirection.STABLEHLO_COMPARISON_DIRECTION_GT or not last:
+            raise ExportError("tflite: found another sort than topk's, expected none")
+        count = np.array([values.shape[-1]], np.int32)
+        graph.tensors += [
+            _tensor(tree, f"topk_count_{number}", (), count),
+            _tensor(tree, f"topk_places_{number}", values.shape, None),
+        ]  # fmt: skip
+        given = len(graph.tensors)
+        one.inputs = np.array([*one.inputs, given - 2], np.int32)
+        one.outputs = np.array([*one.outputs, given - 1], np.int32)
+        one.builtinOptionsType = schema.BuiltinOptions.TopKV2Options
+        one.builtinOptions = schema.TopKV2OptionsT()
+        one.builtinOptions2Type, one.builtinOptions2 = schema.BuiltinOptions2.NONE, None
+    del tree.subgraphs[1:]
+    used = sorted({one.opcodeIndex for one in graph.operators})  # LiteRT must know all listed
+    tree.operatorCodes = [tree.operatorCodes[index] for index in used]
+    for one in graph.operators:
+        one.opcodeIndex = used.index(one.opcodeIndex)
+
+
+def _kind(tree: Any, operation: Any) -> int:
+    """Return what an operation is, as ``BuiltinOperator`` has it."""
+    code = tree.operatorCodes[operation.opcodeIndex]
+    return max(code.builtinCode, code.deprecatedBuiltinCode)
+
+
+def _tensor(tree: Any, name: str, shape: Sequence[int], data: npt.NDArray[np.int32] | None) -> Any:
+    """Return a new tensor of whole numbers, constant if there is data."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    buffer = schema.BufferT()
+    if data is not None:
+        buffer.data = np.frombuffer(data.tobytes(), np.uint8)
+    tree.buffers.append(buffer)
+    tensor = schema.TensorT()
+    tensor.name, tensor.type = name.encode(), schema.TensorType.INT32
+    tensor.shape = np.array(shape, np.int32)
+    tensor.buffer = len(tree.buffers) - 1
+    return tensor
 
 
 def _free_reshape(tree: Any, graph: Any, operation: Any) -> None:

@@ -113,14 +113,16 @@ def test_only_one_thing_can_stand_in_for_a_gru_and_it_must_be_as_wide():
 
 
 @pytest.mark.slow
-def test_a_bundle_of_a_tcn_answers_as_the_trainer_does_and_knows_its_shape(monkeypatch, tmp_path):
+@pytest.mark.parametrize("head", ["tcn", "malt"])
+def test_a_bundle_answers_as_the_trainer_does_and_knows_its_shape(head, monkeypatch, tmp_path):
     monkeypatch.setenv("SOLOSENSE_CACHE", str(tmp_path / "cache"))
-    recipe = replace(RECIPE, tcn_layers=3)
+    recipe = replace(RECIPE, **HEADS[head])
     data = fit.prepare(recipe, None)
     fitted = fit.fit(recipe, data, 0)
-    bundle = bundling.make(fitted, recipe, data, 0, tmp_path / "bundle", "tcn")  # or it is refused
+    bundle = bundling.make(fitted, recipe, data, 0, tmp_path / "bundle", head)  # or it is refused
     assert bundle_table.shape_of(bundle.manifest) == replace(fitted.student.config, dropout=0.1)
-    assert bundle.manifest.state_size == 16 * 2 * (1 + 2 + 4)
+    expected = {"tcn": 16 * 2 * (1 + 2 + 4), "malt": MALT.state_size}[head]
+    assert bundle.manifest.state_size == expected
 
 
 def test_a_manifest_knows_the_shape_of_malt(monkeypatch, tmp_path):
