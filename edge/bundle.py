@@ -96,6 +96,9 @@ class Decoder(_Strict, frozen=True, kw_only=True, omit_defaults=True):
     """(K,) steps that a label lasts at least; empty: 1."""
     boundary_weight: float = 0.0
     """How much the model's boundary counts where a label changes."""
+    parent_weight: float = 0.0
+    """How much the level above counts beside this one; above 0 that level's label is the parent of
+    this one's, and its own decoder is not used."""
     window_steps: int = 1
     """Of the mode, an odd number; half of them come after the step."""
     smoothing: float = 0.0
@@ -280,6 +283,12 @@ def _check_shapes(path: Path, manifest: Manifest) -> None:
         lasts = all(1 <= steps <= MOST_SHORTEST for steps in decoder.shortest_steps)
         need(f"{level.name} shortest_steps from 1 to {MOST_SHORTEST}", lasts, True)
         need(f"{level.name} window_steps is odd", decoder.window_steps % 2, 1)
+    for upper, level, decoder in zip(
+        manifest.levels, manifest.levels[1:], manifest.decoders[1:], strict=False
+    ):
+        if decoder.parent_weight:
+            need(f"parents of {level.name}", sorted(set(level.parents)), sorted(upper.labels))
+            need(f"{level.name} parents length", len(level.parents), len(level.labels))
     expected = [n for block in manifest.inputs for n in (block.name, f"{block.name}_observed")]
     expected += ["in_use", "in_use_observed"] if manifest.devices else []
     need("tensor_inputs", list(manifest.tensor_inputs), [*expected, "state"])

@@ -22,7 +22,8 @@ import msgspec
 import numpy as np
 
 from edge.bundle import Arrays, Decoder, Manifest
-from edge.segments import Segment, SegmentDecoder
+from edge.levels import Levels
+from edge.segments import Segment
 from edge.together import Answer, together, weights_of
 from edge.voices import Change, Gap, Now, Step
 
@@ -65,7 +66,7 @@ class Relay:
         self._gap_steps = max(GAP_STEPS, self._delay + 1)
         bridged_us = min(manifest.reset_after_us for manifest in manifests)
         self._reset_steps = max(bridged_us // self._step_us, self._gap_steps)
-        self._decoders = self._new_decoders()
+        self._decoded = self._new_levels()
         self._kinds = [frozenset(manifest.kinds) for manifest in manifests]
         self._all_kinds = tuple(dict.fromkeys(k for m in manifests for k in m.kinds))
         self._weight = weights_of(manifests)
@@ -79,15 +80,18 @@ class Relay:
         self.now: list[Now] = []
         """The newest step's labels, one a level."""
 
-    def _new_decoders(self) -> list[SegmentDecoder]:
-        lags = [
-            max(m.decoders[i].lag_steps for m in self._models) for i in range(len(self._levels))
+    def _new_levels(self) -> Levels:
+        lags = [max(spec.lag_steps for spec in specs) for specs in self._specs]
+        first = [
+            msgspec.structs.replace(specs[0], lag_steps=lag)
+            for specs, lag in zip(self._specs, lags, strict=True)
         ]
-        specs = self._models[0].decoders
-        return [
-            SegmentDecoder(level, msgspec.structs.replace(spec, lag_steps=lag), self._step_us)
-            for level, spec, lag in zip(self._levels, specs, lags, strict=True)
-        ]
+        return Levels(self._levels, first, self._step_us)
+
+    @property
+    def _specs(self) -> list[tuple[Decoder, ...]]:
+        """The models' decoders by level."""
+        return list(zip(*(model.decoders for model in self._models), strict=True))
 
     def answer(self, rank: int, step: Step, outputs: Arrays) -> None:
         """Take what the model of a rank says of a step."""
@@ -135,8 +139,7 @@ class Relay:
         lead = max(weights, key=lambda rank: weights[rank])
         if lead != self._lead:
             self._lead = lead
-            for decoder, spec in zip(self._decoders, self._models[lead].decoders, strict=True):
-                decoder.listen(spec)
+            self._decoded.listen(self._models[lead].decoders)
         return changes + self._decode(index, together(answers, weights))
 
     def _weights(self, answers: dict[int, Answer]) -> dict[int, float]:
@@ -175,23 +178,21 @@ class Relay:
         return changes
 
     def _decode(self, index: int, answer: Answer | None) -> list[Change | Switch]:
-        changes: list[Change | Switch] = []
-        self.now = []
         end_us = (index + 1) * self._step_us
-        for level, decoder in zip(self._levels, self._decoders, strict=True):
-            if answer is None:
-                changes += decoder.update(index, None, 0.0)
-            else:
-                kinds = "+".join(kind for kind in self._all_kinds if kind in answer.alive)
-                p = answer.probabilities[level.name]
-                changes += decoder.update(index, p, answer.observed, kinds, answer.boundary)
-            self.now.append(Now(level.name, *decoder.provisional, end_us))
-        return changes
+        if answer is None:
+            found = self._decoded.update(index, None, 0.0)
+        else:
+            kinds = "+".join(kind for kind in self._all_kinds if kind in answer.alive)
+            found = self._decoded.update(
+                index, answer.probabilities, answer.observed, kinds, answer.boundary
+            )
+        self.now = [Now(*known, end_us) for known in self._decoded.provisional]
+        return [*found]
 
     @property
     def open(self) -> list[Segment]:
         """The segments that go on, as far as committed, one a level at most."""
-        return [d.open for d in self._decoders if d.open is not None]
+        return self._decoded.open
 
     def finish(self) -> list[Change | Switch]:
         """Decide all steps that there are, end what is open; the relay starts anew after it."""
@@ -207,8 +208,8 @@ class Relay:
         """End open segments where observation ended."""
         self.now = []
         self._lead = None
-        ended = [change for decoder in self._decoders for change in decoder.finish()]
-        self._decoders = self._new_decoders()
+        ended = self._decoded.finish()
+        self._decoded = self._new_levels()
         return ended
 
 
@@ -273,15 +274,19 @@ def _fitted(manifest: Manifest, first: Manifest) -> Manifest:
     """
     orders = _orders(manifest, first)
     for spec, wanted in zip(manifest.decoders, first.decoders, strict=True):
-        if spec.kind != wanted.kind:
+        if spec.kind != wanted.kind or bool(spec.parent_weight) != bool(wanted.parent_weight):
             raise RelayError(
-                f"{manifest.name} decodes {spec.level} by {spec.kind}, expected {wanted.kind} as"
+                f"{manifest.name} decodes {spec.level} {_way(spec)}, expected {_way(wanted)} as"
                 f" {first.name}"
             )
     decoders = tuple(
         _reordered(spec, order) for spec, order in zip(manifest.decoders, orders, strict=True)
     )
     return msgspec.structs.replace(manifest, decoders=decoders)
+
+
+def _way(spec: Decoder) -> str:
+    return f"by {spec.kind}, {'with the level above' if spec.parent_weight else 'by itself'}"
 
 
 def _reordered(spec: Decoder, order: list[int]) -> Decoder:

@@ -1,17 +1,13 @@
-"""Per-step probabilities to labelled stretches, online: a label at once, segments soon after.
+"""Committed labels to labelled stretches.
 
-A decoder (``edge.viterbi``, ``edge.filters``) commits a label for each step, some steps later.
 Boundaries are dated back to the step where the committed label changes, however late that was
 decided.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal
 
-from edge.bundle import Decoder, Level
-from edge.filters import Hysteresis, Mode
-from edge.viterbi import Viterbi
+from edge.bundle import Level
 from sensor_adapters.samples import Floats
 
 
@@ -35,93 +31,51 @@ class Segment:
     """What lived while it was made, in order, where models share one voice: ``imu+camera,imu``."""
 
 
-class Decoding(Protocol):
-    """Commits one label a step, in order, some steps later."""
-
-    @property
-    def provisional(self) -> int:
-        """The best label of the newest step, open to revision."""
-
-    def listen(self, spec: Decoder) -> None:
-        """Take the steps to come as another model's, of the same labels."""
-
-    def update(self, probabilities: Floats | None, boundary: float | None = None) -> list[int]:
-        """Take the next step; return the labels committed by it, in order."""
-
-    def finish(self) -> list[int]:
-        """Return the labels of all steps not yet committed; start anew."""
-
-
-def decoding_of(spec: Decoder) -> Decoding:
-    """Return the decoder that a bundle asks for."""
-    kinds: dict[str, Callable[[Decoder], Decoding]] = {
-        "viterbi": Viterbi, "mode": Mode, "hysteresis": Hysteresis,
-    }  # fmt: skip
-    return kinds[spec.kind](spec)
-
-
-@dataclass
-class _Step:
+@dataclass(frozen=True)
+class StepSeen:
     """What is kept of a step until its label is committed."""
 
     index: int
+    """On the UTC grid."""
     probabilities: Floats | None
+    """(K,); None: nothing is known of it."""
     observed: float
+    """Share of the model's inputs that was measured, 0..1."""
     modality: str
+    """What lives, where models share one voice."""
 
     def probability(self, label: int) -> float:
         """Return the probability of a label; 0 where nothing is known."""
         return 0.0 if self.probabilities is None else float(self.probabilities[label])
 
 
-class SegmentDecoder:
-    """One level on one station: probabilities in, segments out."""
+class Stretches:
+    """One level on one station: steps and, later, their labels in; segments out."""
 
-    def __init__(self, level: Level, spec: Decoder, step_us: int) -> None:
+    def __init__(self, level: Level, step_us: int) -> None:
         self._level = level
         self._step_us = step_us
-        self._decoding = decoding_of(spec)
-        self._waiting: list[_Step] = []  # at most the lag, and one
-        self._newest: _Step | None = None
+        self._waiting: list[StepSeen] = []  # at most the decoder's lag, and one
         self._open: Segment | None = None
         self._steps = 0
-
-    def listen(self, spec: Decoder) -> None:
-        """Take the steps to come as another model's, of the same labels."""
-        self._decoding.listen(spec)
-
-    def update(
-        self, step: int, probabilities: Floats | None, observed: float, modality: str = "",
-        boundary: float | None = None,
-    ) -> list[Segment]:  # fmt: skip
-        """Take step ``step``; return segments that began, grew to an end, or both, in order.
-
-        Args:
-            step: on the UTC grid.
-            probabilities: (K,) of the labels; None: nothing is known of the step.
-            observed: share of the model's inputs that was measured.
-            modality: what lives, where models share one voice.
-            boundary: probability that an action begins at the step, if that is known.
-        """
-        self._newest = _Step(step, probabilities, observed, modality)
-        self._waiting.append(self._newest)
-        return self._extend(self._decoding.update(probabilities, boundary))
-
-    @property
-    def provisional(self) -> tuple[str, float]:
-        """The newest step's label, open to revision, and its probability."""
-        index = self._decoding.provisional
-        assert self._newest is not None
-        return self._level.labels[index], self._newest.probability(index)
 
     @property
     def open(self) -> Segment | None:
         """The segment that goes on, as far as committed."""
         return self._open
 
-    def finish(self) -> list[Segment]:
-        """Return what remains, ended as interrupted; the decoder starts anew."""
-        changes = self._extend(self._decoding.finish())
+    def take(self, step: StepSeen, labels: list[int]) -> list[Segment]:
+        """Take a step, and the labels committed by it of the oldest that wait.
+
+        Returns:
+            Segments that began, grew to an end, or both, in order.
+        """
+        self._waiting.append(step)
+        return self._extend(labels)
+
+    def finish(self, labels: list[int]) -> list[Segment]:
+        """Take the labels of all that wait; return what remains, ended as interrupted."""
+        changes = self._extend(labels)
         if self._open is not None:
             changes.append(replace(self._open, state="interrupted"))
         self._open = None

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge.bundle import Arrays, Manifest
-from edge.segments import Segment, SegmentDecoder
+from edge.levels import Levels
+from edge.segments import Segment
 
 
 @dataclass(frozen=True)
@@ -71,16 +72,13 @@ class Voice(Protocol):
 
 
 class Solo:
-    """The voice of one model: a decoder a level."""
+    """The voice of one model."""
 
     holds = True
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
-        self._decoders = [
-            SegmentDecoder(level, spec, manifest.step_us)
-            for level, spec in zip(manifest.levels, manifest.decoders, strict=True)
-        ]
+        self._levels = Levels(manifest.levels, manifest.decoders, manifest.step_us)
         self._now: list[Now] = []
 
     @property
@@ -91,18 +89,16 @@ class Solo:
     @property
     def open(self) -> list[Segment]:
         """The segments that go on, as far as committed, one a level at most."""
-        return [d.open for d in self._decoders if d.open is not None]
+        return self._levels.open
 
     def answer(self, step: Step, outputs: Arrays) -> list[Change]:
         """Decode a step."""
         end_us = (step.index + 1) * self._manifest.step_us
-        changes: list[Change] = []
-        self._now = []
-        for level, decoder in zip(self._manifest.levels, self._decoders, strict=True):
-            p, begins = outputs[f"p_{level.name}"], float(outputs["boundary"][0])
-            changes += decoder.update(step.index, p, step.observed, boundary=begins)
-            self._now.append(Now(level.name, *decoder.provisional, end_us))
-        return changes
+        said = {level.name: outputs[f"p_{level.name}"] for level in self._manifest.levels}
+        begins = float(outputs["boundary"][0])
+        changes = self._levels.update(step.index, said, step.observed, boundary=begins)
+        self._now = [Now(*known, end_us) for known in self._levels.provisional]
+        return [*changes]
 
     def gap(self, gap: Gap) -> list[Change]:
         """Pass it on."""
@@ -111,4 +107,4 @@ class Solo:
     def end(self) -> list[Change]:
         """End what is open; the decoders start anew."""
         self._now = []
-        return [change for decoder in self._decoders for change in decoder.finish()]
+        return [*self._levels.finish()]

@@ -15,10 +15,11 @@ import msgspec
 import numpy as np
 
 from edge import bundle as bundles
-from edge.bundle import Arrays, Bundle, Manifest, Quantization
+from edge.bundle import Arrays, Bundle, Decoder, Manifest, Quantization
 from edge.engine import Engine, LiteRtEngine, OnnxEngine
 from trainer import aware, decoding, export, served
 from trainer.datasets import Examples
+from trainer.decoding import Quality
 from trainer.fit import Data, Fitted, answered, validation_f1
 from trainer.recipe_parts import Recipe
 
@@ -186,11 +187,22 @@ def _place(bundle: Bundle, folder: Path) -> None:
 def _decoders(fitted: Fitted, data: Data) -> tuple[Manifest, dict[str, float]]:
     """Return the manifest with a decoder a level, and what each reached on validation."""
     found = [answered(fitted.student, one.tensors) for one in data.validation]
-    decoders, scores = [], {"argmax_macro_f1": round(fitted.validation_f1, 4)}
-    for level in fitted.manifest.levels:
-        said = [one[level.name] for one in found]
-        spec, reached = decoding.chosen(level, data.train, data.validation, said)
-        decoders.append(spec)
+    levels = fitted.manifest.levels
+    decoders: list[Decoder] = []
+    qualities: list[Quality] = []
+    if decoding.complete(levels):
+        upper, lower = levels
+        pairs = [(one[upper.name], one[lower.name]) for one in found]
+        both = decoding.chosen_together((upper, lower), data.train, data.validation, pairs)
+        decoders, qualities = [*both[0]], [*both[1]]
+    else:
+        for level in levels:
+            said = [one[level.name] for one in found]
+            spec, reached = decoding.chosen(level, data.train, data.validation, said)
+            decoders.append(spec)
+            qualities.append(reached)
+    scores = {"argmax_macro_f1": round(fitted.validation_f1, 4)}
+    for level, reached in zip(levels, qualities, strict=True):
         scores[f"{level.name}_macro_f1"] = round(reached.macro_f1, 4)
         scores[f"{level.name}_edit"] = round(reached.edit, 1)
         scores[f"{level.name}_f1_50"] = round(reached.f1_50, 4)

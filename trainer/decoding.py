@@ -5,7 +5,7 @@ What a decoder is chosen by is how good the segments are that it logs (``Quality
 Legend: T steps, K labels.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from edge.bundle import MOST_SHORTEST, Decoder, Level
-from edge.segments import decoding_of
+from edge.decoders import decoding_of
+from edge.levels import Together
 from sensor_adapters.samples import Floats, Int64s
 from trainer.datasets import Examples
 from trainer.frame_scores import macro_f1
@@ -25,6 +26,8 @@ EVIDENCE_WEIGHTS = (0.3, 0.6, 1.0, 2.0, 5.0)  # the last all but leaves the arg-
 SHORTEST_SHARES = (0.0, 0.05, 0.2)
 """Share of a label's true segments that may be shorter than the decoder's shortest; 0: all."""
 BOUNDARY_WEIGHTS = (0.0, 0.5, 1.0)
+PARENT_WEIGHTS = (0.5, 1.0, 2.0)
+"""Of the level above, where two are decoded together."""
 LAG_STEPS = 8
 SHRINKAGE = 0.5  # imaginary transitions to each label, so that none is impossible
 OVERLAP = 0.5
@@ -111,6 +114,24 @@ def decoded(spec: Decoder, said: Said) -> Int64s:
     return np.array(labels + decoding.finish(), np.int64)
 
 
+def decoded_together(
+    levels: tuple[Level, Level], specs: tuple[Decoder, Decoder], said: tuple[Said, Said]
+) -> tuple[Int64s, Int64s]:
+    """Return (T,) the committed labels of two levels that are decoded together."""
+    decoding = Together(levels, specs)
+    found: tuple[list[int], list[int]] = ([], [])
+    boundary = said[0].boundary
+    for step, rows in enumerate(zip(*(one.probabilities for one in said), strict=True)):
+        begins = None if boundary is None else float(boundary[step])
+        given = {level.name: row for level, row in zip(levels, rows, strict=True)}
+        for labels, more in zip(found, decoding.update(given, begins), strict=True):
+            labels += more
+    for labels, more in zip(found, decoding.finish(), strict=True):
+        labels += more
+    upper, lower = (np.array(labels, np.int64) for labels in found)
+    return upper, lower
+
+
 def quality(level: Level, parts: Sequence[Examples], found: Sequence[Int64s]) -> Quality:
     """Return how good the labels (T,) of recordings are, where the truth is known."""
     true, best, orders = [], [], []
@@ -149,29 +170,75 @@ def chosen(
         lag_steps: how late a step may be committed.
     """
     base = counted(level, train, lag_steps)
-    first, reached = best_of(
-        (
-            msgspec.structs.replace(base, prior_weight=prior, evidence_weight=evidence)
-            for prior in PRIOR_WEIGHTS
-            for evidence in EVIDENCE_WEIGHTS
-        ),
-        level, validation, said,
-    )  # fmt: skip
-    weights = BOUNDARY_WEIGHTS if all(one.boundary is not None for one in said) else (0.0,)
-    lasts = dict.fromkeys(shortest(level, train, share) for share in SHORTEST_SHARES)
-    others = (
-        msgspec.structs.replace(
-            first, boundary_weight=weight, shortest_steps=some if max(some) > 1 else ()
-        )
-        for some in lasts
-        for weight in weights
-        if weight or max(some) > 1
+
+    def judge(spec: Decoder) -> Quality:
+        return quality(level, validation, [decoded(spec, one) for one in said])
+
+    weighed = (
+        msgspec.structs.replace(base, prior_weight=prior, evidence_weight=evidence)
+        for prior in PRIOR_WEIGHTS
+        for evidence in EVIDENCE_WEIGHTS
     )
-    return best_of(others, level, validation, said, (first, reached))
+    first = best_of(weighed, judge)
+    return best_of(_lasting(first[0], level, train, said), judge, first)
+
+
+def chosen_together(
+    levels: tuple[Level, Level], train: Sequence[Examples], validation: Sequence[Examples],
+    said: Sequence[tuple[Said, Said]], lag_steps: int = LAG_STEPS,
+) -> tuple[tuple[Decoder, Decoder], tuple[Quality, Quality]]:  # fmt: skip
+    """Return decoders by which a lower level's labels name the upper one's; see ``chosen``.
+
+    Chosen by the mean of what both levels reach.
+    """
+    upper, lower = (counted(level, train, lag_steps) for level in levels)
+
+    def both(spec: Decoder) -> tuple[Quality, Quality]:
+        pairs = [decoded_together(levels, (upper, spec), one) for one in said]
+        parts = zip(levels, zip(*pairs, strict=True), strict=True)
+        first, second = (quality(level, validation, list(found)) for level, found in parts)
+        return first, second
+
+    def judge(spec: Decoder) -> Quality:
+        first, second = both(spec)
+        return Quality(
+            (first.macro_f1 + second.macro_f1) / 2,
+            (first.edit + second.edit) / 2,
+            (first.f1_50 + second.f1_50) / 2,
+        )
+
+    weighed = (
+        msgspec.structs.replace(
+            lower, parent_weight=weight, prior_weight=prior, evidence_weight=evidence
+        )
+        for weight in PARENT_WEIGHTS
+        for prior in PRIOR_WEIGHTS[:2]
+        for evidence in EVIDENCE_WEIGHTS[1:4]
+    )
+    first = best_of(weighed, judge)
+    spec, _ = best_of(_lasting(first[0], levels[1], train, [b for _, b in said]), judge, first)
+    return (upper, spec), both(spec)
+
+
+def complete(levels: Sequence[Level]) -> bool:
+    """Return whether every label of the first of two levels is a parent of some of the second."""
+    return len(levels) == 2 and set(levels[1].parents) == set(levels[0].labels)
+
+
+def _lasting(
+    spec: Decoder, level: Level, train: Sequence[Examples], said: Sequence[Said]
+) -> Iterator[Decoder]:
+    """Give a decoder with other shortest durations and weights of the boundary."""
+    weights = BOUNDARY_WEIGHTS if all(one.boundary is not None for one in said) else (0.0,)
+    for some in dict.fromkeys(shortest(level, train, share) for share in SHORTEST_SHARES):
+        for weight in weights:
+            if weight or max(some) > 1:
+                lasts = some if max(some) > 1 else ()
+                yield msgspec.structs.replace(spec, boundary_weight=weight, shortest_steps=lasts)
 
 
 def best_of(
-    specs: Iterable[Decoder], level: Level, validation: Sequence[Examples], said: Sequence[Said],
+    specs: Iterable[Decoder], judge: Callable[[Decoder], Quality],
     known: tuple[Decoder, Quality] | None = None,
 ) -> tuple[Decoder, Quality]:  # fmt: skip
     """Return the decoder with the best segments, the first of equals; ``known`` is one already.
@@ -181,7 +248,7 @@ def best_of(
     """
     best = known
     for spec in specs:
-        reached = quality(level, validation, [decoded(spec, one) for one in said])
+        reached = judge(spec)
         if best is None or reached.mean > best[1].mean:
             best = spec, reached
     if best is None:

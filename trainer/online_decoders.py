@@ -36,8 +36,12 @@ def ways(
     def steps(seconds: float) -> int:
         return round(seconds * US_PER_S / step_us)
 
+    def judge(spec: Decoder) -> Quality:
+        found = [decoding.decoded(spec, one) for one in said]
+        return decoding.quality(level, validation, found)
+
     def best(specs: Sequence[Decoder]) -> tuple[Decoder, Quality]:
-        return decoding.best_of(specs, level, validation, said)
+        return decoding.best_of(specs, judge)
 
     mode = msgspec.structs.replace(base, kind="mode", lag_steps=0)
     hysteresis = msgspec.structs.replace(base, kind="hysteresis", lag_steps=steps(BACK_S))

@@ -17,7 +17,7 @@ _MALT = {"hidden": _WHOLE.width}
 HEADS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "gru": {},
-        "tcn": {"tcn_layers": 6},
+        "tcn": {"tcn_layers": 4},
         "malt": {**_MALT, "malt": _WHOLE},
         "malt-all-keys": {**_MALT, "malt": replace(_WHOLE, top=_WHOLE.long)},
         "malt-one-branch": {**_MALT, "malt": replace(_WHOLE, branches=1)},

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.bundle import Decoder, Level
-from edge.segments import Segment, SegmentDecoder
+from edge.levels import Levels
+from edge.segments import Segment
 from sensor_adapters.samples import US_PER_S, Floats, Int64s
 from trainer.segment_scores import matches
 from trainer.stretches import Stretch, is_null
@@ -96,7 +97,7 @@ def heard(
         step_us: length of a step.
         delay_steps: how much later than a step the model speaks of it.
     """
-    decoder = SegmentDecoder(level, spec, step_us)
+    decoder = Levels((level,), (spec,), step_us)
     said_us = (1 + delay_steps) * step_us
     provisional, confidence = np.zeros(len(p), np.int64), np.zeros(len(p), np.float32)
     segments: list[Segment] = []
@@ -104,12 +105,12 @@ def heard(
     for n, row in enumerate(p):
         ended = [
             s
-            for s in decoder.update(first + n, row, 1.0, boundary=float(boundary[n]))
+            for s in decoder.update(first + n, {level.name: row}, 1.0, boundary=float(boundary[n]))
             if s.state != "open"
         ]
         segments += ended
         committed += [(first + n) * step_us + said_us] * len(ended)
-        label, confidence[n] = decoder.provisional
+        ((_, label, confidence[n]),) = decoder.provisional
         provisional[n] = level.labels.index(label)
     ended = [s for s in decoder.finish() if s.state != "open"]
     segments += ended

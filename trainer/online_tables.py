@@ -31,7 +31,7 @@ from trainer.teacher_recipes import settings as teacher_settings
 from trainer.truth import best_label, true_stretches
 
 BASES = {
-    "sphere": ("sphere-imu-camera-iot-pairs12", "sphere-imu-camera-iot-pairs34"),
+    "sphere": ("sphere-imu-pairs12", "sphere-imu-pairs34"),
     "openpack": ("openpack-u0209-imu",),
 }
 """Recipes of a table: folds, whose figures are averaged."""

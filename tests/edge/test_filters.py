@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from edge.bundle import Level
-from edge.segments import SegmentDecoder, decoding_of
+from edge.decoders import decoding_of
+from edge.levels import Levels
 from tests.edge.models import S, decoder, sure
 
 MODE = msgspec.structs.replace(decoder("operation", 3), kind="mode", window_steps=5)
@@ -66,11 +67,11 @@ def test_a_step_of_which_nothing_is_known_has_the_label_before(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_makes_segments_and_says_what_is_now(kind):
-    one = SegmentDecoder(Level(name="operation", labels=("a", "b", "c")), KINDS[kind], S)
+    one = Levels((Level(name="operation", labels=("a", "b", "c")),), (KINDS[kind],), S)
     found = []
     for step, label in enumerate([0] * 8 + [1] * 8):
-        found += one.update(step, sure(label), 1.0)
-    assert one.provisional[0] == "b"
+        found += one.update(step, {"operation": sure(label)}, 1.0)
+    assert one.provisional[0][1] == "b"
     found += one.finish()
     ended = [(s.label, s.start_us // S, s.end_us // S) for s in found if s.state != "open"]
     assert ended == [("a", 0, 8), ("b", 8, 16)]

@@ -4,16 +4,18 @@ import msgspec
 import numpy as np
 
 from edge.bundle import Level
-from edge.segments import SegmentDecoder
+from edge.levels import Levels
 from tests.edge.models import S, decoder, sure
 
 LEVEL = Level(name="operation", labels=("a", "b", "c"))
 
 
 def test_a_single_odd_step_is_smoothed_away_and_a_lasting_change_is_not():
-    one = SegmentDecoder(LEVEL, decoder("operation", 3), S)
+    one = Levels((LEVEL,), (decoder("operation", 3),), S)
     labels = [0] * 5 + [1] + [0] * 5 + [2] * 5
-    found = [s for i, x in enumerate(labels) for s in one.update(i, sure(x, 0.8), 1.0)]
+    found = [
+        s for i, x in enumerate(labels) for s in one.update(i, {"operation": sure(x, 0.8)}, 1.0)
+    ]
     found += one.finish()
     ended = [s for s in found if s.state != "open"]
     assert [(s.label, s.start_us // S, s.end_us // S, s.state) for s in ended] == [
@@ -23,11 +25,11 @@ def test_a_single_odd_step_is_smoothed_away_and_a_lasting_change_is_not():
 
 
 def test_a_boundary_is_dated_back_to_where_the_label_changed():
-    one = SegmentDecoder(LEVEL, decoder("operation", 3, lag=8), S)
+    one = Levels((LEVEL,), (decoder("operation", 3, lag=8),), S)
     emitted = [
         (i, s.start_us // S)
         for i, x in enumerate([0] * 6 + [1] * 9)
-        for s in one.update(i, sure(x, 0.6), 1.0)
+        for s in one.update(i, {"operation": sure(x, 0.6)}, 1.0)
         if s.state == "open" and s.label == "b"
     ]
     [(when, start)] = emitted
@@ -35,9 +37,9 @@ def test_a_boundary_is_dated_back_to_where_the_label_changed():
 
 
 def test_confidence_and_observed_are_means_over_the_segment():
-    one = SegmentDecoder(LEVEL, decoder("operation", 3), S)
+    one = Levels((LEVEL,), (decoder("operation", 3),), S)
     for i, (p, seen) in enumerate([(0.9, 1.0), (0.7, 0.5), (0.8, 0.0)]):
-        one.update(i, sure(0, p), seen)
+        one.update(i, {"operation": sure(0, p)}, seen)
     last = one.finish()[-1]
     assert abs(last.confidence - 0.8) < 1e-6
     assert abs(last.observed - 0.5) < 1e-6
@@ -45,8 +47,8 @@ def test_confidence_and_observed_are_means_over_the_segment():
 
 def test_a_parent_is_carried_into_the_segment():
     level = Level(name="action", labels=("x", "y"), parents=("a", "b"))
-    one = SegmentDecoder(level, decoder("action", 2), S)
-    one.update(0, np.array([0.1, 0.9], np.float32), 1.0)
+    one = Levels((level,), (decoder("action", 2),), S)
+    one.update(0, {"action": np.array([0.1, 0.9], np.float32)}, 1.0)
     assert one.finish()[0].parent == "b"
 
 
@@ -54,6 +56,6 @@ def test_a_prior_taken_out_favours_the_rare_label():
     rare = msgspec.structs.replace(
         decoder("operation", 3), prior_weight=1.0, log_prior=tuple(np.log([0.98, 0.01, 0.01]))
     )
-    one = SegmentDecoder(LEVEL, rare, S)
-    one.update(0, np.array([0.6, 0.4, 0.0], np.float32), 1.0)
-    assert one.provisional[0] == "b"
+    one = Levels((LEVEL,), (rare,), S)
+    one.update(0, {"operation": np.array([0.6, 0.4, 0.0], np.float32)}, 1.0)
+    assert one.provisional[0][1] == "b"

@@ -100,4 +100,37 @@ def test_at_four_steps_a_second_the_same_seconds_are_more_steps():
 
 def test_from_no_decoder_none_is_chosen():
     with pytest.raises(ValueError, match="found no decoder"):
-        decoding.best_of([], LEVEL, [], [])
+        decoding.best_of([], lambda spec: decoding.Quality(0, 0, 0))
+
+
+ACTION = Level(name="action", labels=("x", "y", "z", "w"), parents=("a", "a", "b", "c"))
+
+
+def test_two_levels_are_chosen_together_where_every_operation_has_an_action():
+    assert decoding.complete((LEVEL, ACTION))
+    childless = Level(name="action", labels=("x",), parents=("a",))
+    assert not decoding.complete((LEVEL, childless))
+    assert not decoding.complete((LEVEL,))
+
+
+def test_together_both_levels_are_as_good_as_can_be_and_agree():
+    fine = [0] * 9 + [1] * 11 + [2] * 12 + [3] * 30 + [2] * 8 + [1] * 25
+    parents = np.array([0, 0, 1, 2])
+    coarse = parents[fine].tolist()
+    target = {
+        "operation": labelled(coarse).target["operation"],
+        "action": np.eye(4, dtype=np.float32)[fine],
+    }
+    day = Labelled(target)
+    p = np.full((len(fine), 4), 0.1, np.float32)
+    rng = np.random.default_rng(3)
+    said = np.where(rng.random(len(fine)) < 0.3, rng.integers(0, 4, len(fine)), fine)
+    p[np.arange(len(fine)), said] = 0.7
+    both = (noisy(coarse), Said(p))
+    levels = (LEVEL, ACTION)
+    specs, reached = decoding.chosen_together(levels, [day], [day], [both])
+    assert specs[1].parent_weight > 0
+    assert min(one.mean for one in reached) > 0.85
+    upper, lower = decoding.decoded_together(levels, specs, both)
+    assert (parents[lower] == upper).all()
+    assert decoding.quality(LEVEL, [day], [upper]) == reached[0]
