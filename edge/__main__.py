@@ -132,6 +132,31 @@ def bench(
     out.print(table)
 
 
+@app.command()
+def live(
+    stations: Annotated[int, typer.Option(min=1, help="How many stations.")] = 20,
+    minutes: Annotated[float, typer.Option(min=0.1, help="In real time.")] = 10.0,
+    bundle: Annotated[Path, typer.Option(help="Folder of the bundle to run.")] = Path(
+        "bundles/imu"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Measure how soon labels and segments are said, in real time through a broker of its own."""
+    from edge.live_bench import measure
+
+    try:
+        rows = measure(bundle, stations, minutes, lambda text: err.print(text))
+    except BundleError as error:
+        fail(str(error), 2)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("what", "value")
+    for row in rows:
+        table.add_row(row["what"], str(row["value"]))
+    out.print(table)
+
+
 def main() -> None:
     """Run the command line."""
     app()

@@ -70,7 +70,7 @@ def _row(count: int, what: str, unit: str, ours: float, ceiling: float | None) -
     }  # fmt: skip
 
 
-def _site(bundle: Bundle, count: int) -> SiteConfig:
+def site_of(bundle: Bundle, count: int) -> SiteConfig:
     """Return a site of ``count`` stations with the virtual station's devices."""
     recording = open_recording(RECORDING)
     devices = {
@@ -97,8 +97,9 @@ def _load(count: int) -> list[Sent]:
     return sorted(sent, key=lambda m: m.at_us)
 
 
-def _pipeline(bundle: Bundle, count: int) -> Pipeline:
-    config = _site(bundle, count)
+def pipeline_of(bundle: Bundle, count: int) -> Pipeline:
+    """Return the board's inner rooms for ``site_of``, without log and broker."""
+    config = site_of(bundle, count)
     model = Model(bundle, open_engine(bundle))
     return Pipeline(config, {str(bundle.folder): model}, {})
 
@@ -169,7 +170,7 @@ def _bare(port: int, wanted: int) -> tuple[Any, Any, Any]:
 
 def _through_inbox(port: int, bundle: Bundle, count: int) -> tuple[Any, Any, Any]:
     """Return the board's own way: inbox, adapters, timelines; no step is inferred."""
-    pipeline = _pipeline(bundle, count)
+    pipeline = pipeline_of(bundle, count)
     farewell = Message(f"act/v1/{SITE}/{NODE}/status", b"{}", 0)
     inbox = Inbox(Broker(port=port), "ours", [f"act/v1/{SITE}/{NODE}/+/in/+/+"], farewell)
     inbox.start()
@@ -191,7 +192,7 @@ def _through_inbox(port: int, bundle: Bundle, count: int) -> tuple[Any, Any, Any
 
 
 def _steps(bundle: Bundle, count: int, load: list[Sent]) -> dict[str, Any]:
-    pipeline = _pipeline(bundle, count)
+    pipeline = pipeline_of(bundle, count)
     for one in load:
         if "/status/" not in one.topic:
             pipeline.push(Message(one.topic, one.payload, one.at_us))
@@ -278,7 +279,7 @@ def _process(bundle: Bundle, count: int, load: list[Sent]) -> list[dict[str, Any
     """Return CPU a message and peak memory of a whole board process that is sent the load."""
     with broker() as port, tempfile.TemporaryDirectory() as name:
         site = Path(name) / "site.toml"
-        site.write_text(_toml(_site(bundle, count), port))
+        site.write_text(site_text(site_of(bundle, count), port))
         board = subprocess.Popen([sys.executable, "-m", "edge", "run", str(site)])
         try:
             with Publisher(f"127.0.0.1:{port}", SITE, NODE) as publisher:
@@ -300,7 +301,7 @@ def _process(bundle: Bundle, count: int, load: list[Sent]) -> list[dict[str, Any
     ]  # fmt: skip
 
 
-def _toml(config: SiteConfig, port: int) -> str:
+def site_text(config: SiteConfig, port: int) -> str:
     """Return the site as a file for the board process."""
     lines = ["version = 1", f'site = "{SITE}"', f'node = "{NODE}"', "[broker]", f"port = {port}"]
     for id_, station in config.stations.items():

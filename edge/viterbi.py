@@ -5,15 +5,14 @@ A step's label is committed as soon as all surviving paths agree on it, and at t
 and Shilman, ICML 2006). A label that must last some steps is a chain of states that is left at its
 end alone. Where the model says that an action begins, a change of label costs less.
 
-Legend: K labels, M states, the ones of a label's chain side by side; N surviving paths, P steps
-that wait.
+Legend: K labels, M states, the ones of a label's chain side by side; P steps that wait.
 """
 
 import numpy as np
 import numpy.typing as npt
 
 from edge.bundle import Decoder
-from sensor_adapters.samples import Floats, Int64s
+from sensor_adapters.samples import Floats
 
 Doubles = npt.NDArray[np.float64]
 SMALLEST = 1e-6  # floor of a probability, so that one bad step can not forbid a label
@@ -30,8 +29,7 @@ class Viterbi:
         self._begin = self._end - shortest + 1
         self.listen(spec)
         self._score: Doubles | None = None  # (M,) of the best path that ends in each state
-        self._back: list[Int64s] = []  # (M,) each: state one step earlier; of P - 1 steps
-        self._newest_is_committed = False
+        self._paths = np.zeros((0, len(self._label_of)), np.int64)  # (P, M) labels of that path
 
     def listen(self, spec: Decoder) -> None:
         """Take the steps to come as another model's, of the same labels.
@@ -70,60 +68,46 @@ class Viterbi:
         if probabilities is None:
             if self._score is None:
                 return []
-            self._append(np.arange(len(self._score)))
+            self._paths = np.vstack([self._paths, self._label_of])
             return self._commit()
         log_p = np.log(np.maximum(probabilities, SMALLEST).astype(np.float64))
         evidence: Doubles = (self._weight * (log_p - self._prior))[self._label_of]
         if self._score is None:
             self._score = np.full(len(evidence), -np.inf)
             self._score[self._end] = evidence[self._end]
+            self._paths = self._label_of[None]
             return self._commit()
         reach = self._score[:, None] + self._move  # (from, to)
         if self._boundary_weight and boundary is not None:
             sure = min(max(float(boundary), SMALLEST), 1 - SMALLEST)
             reach += self._boundary_weight * np.log(sure / (1 - sure)) * self._changes
-        self._append(reach.argmax(axis=0))
+        back = reach.argmax(axis=0)
+        self._paths = np.vstack([self._paths[:, back], self._label_of])
         self._score = reach.max(axis=0) + evidence
         self._score -= self._score.max()
         return self._commit()
 
-    def _append(self, back: Int64s) -> None:
-        if self._newest_is_committed:  # nothing waits, so nothing need be traced to it
-            self._newest_is_committed = False
-            return
-        self._back.append(back)
-
     def _commit(self) -> list[int]:
         """Return what all survivors agree on, or force the best path once the lag is full."""
         assert self._score is not None
-        states = np.flatnonzero(np.isfinite(self._score))
-        best = int(self._score[states].argmax())
-        paths = [states]
-        for back in reversed(self._back):
-            paths.append(back[paths[-1]])
-        labels = self._label_of[np.stack(paths[::-1])]  # (P, N)
-        agreed = (labels == labels[:, :1]).all(axis=1)
+        best = int(self._score.argmax())
+        alive = self._score > -np.inf
+        agreed = (self._paths[:, alive] == self._paths[:, best, None]).all(axis=1)
         waiting = len(agreed)
         count = waiting if agreed.all() else int(agreed.argmin())
         if not count:
             if waiting <= self._lag:
                 return []
-            self._score[states[labels[0] != labels[0, best]]] = -np.inf
+            self._score[self._paths[0] != self._paths[0, best]] = -np.inf
             count = 1
-        committed = [int(label) for label in labels[:count, best]]
-        del self._back[:count]
-        self._newest_is_committed = count == waiting
+        committed: list[int] = self._paths[:count, best].tolist()
+        self._paths = self._paths[count:]
         return committed
 
     def finish(self) -> list[int]:
         """Return the labels of all steps not yet committed, on the best path; start anew."""
         if self._score is None:
             return []
-        state = int(self._score.argmax())
-        path = [] if self._newest_is_committed else [state]
-        for back in reversed(self._back):
-            state = int(back[state])
-            path.append(state)
-        self._score, self._newest_is_committed = None, False
-        self._back.clear()
-        return [int(self._label_of[one]) for one in reversed(path)]
+        labels: list[int] = self._paths[:, int(self._score.argmax())].tolist()
+        self._score, self._paths = None, self._paths[:0]
+        return labels
