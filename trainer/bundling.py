@@ -187,18 +187,18 @@ def _place(bundle: Bundle, folder: Path) -> None:
 def _decoders(fitted: Fitted, data: Data) -> tuple[Manifest, dict[str, float]]:
     """Return the manifest with a decoder a level, and what each reached on validation."""
     found = [answered(fitted.student, one.tensors) for one in data.validation]
-    levels = fitted.manifest.levels
+    levels, lag = fitted.manifest.levels, decoding.lag_of(fitted.manifest.step_us)
     decoders: list[Decoder] = []
     qualities: list[Quality] = []
     if decoding.complete(levels):
         upper, lower = levels
         pairs = [(one[upper.name], one[lower.name]) for one in found]
-        both = decoding.chosen_together((upper, lower), data.train, data.validation, pairs)
+        both = decoding.chosen_together((upper, lower), data.train, data.validation, pairs, lag)
         decoders, qualities = [*both[0]], [*both[1]]
     else:
         for level in levels:
             said = [one[level.name] for one in found]
-            spec, reached = decoding.chosen(level, data.train, data.validation, said)
+            spec, reached = decoding.chosen(level, data.train, data.validation, said, lag)
             decoders.append(spec)
             qualities.append(reached)
     scores = {"argmax_macro_f1": round(fitted.validation_f1, 4)}

@@ -13,9 +13,10 @@ from edge.bundle import Arrays, Input, Level, Manifest
 from edge.timeline import Timeline
 from edge.windows import cut
 from sensor_adapters.recording import Recording, RecordingError
+from sensor_adapters.samples import US_PER_S
 from trainer.own_labels import open_labelled
 from trainer.recipe_parts import Block, Recipe
-from trainer.truth import truth_per_second
+from trainer.truth import truth_per_second, truth_per_step
 
 WHOLE_US = 1 << 61  # a lateness under which no reading of a recording is late
 
@@ -180,7 +181,7 @@ def targets(
     recording: Recording, level: Level, first: int, steps: int, step_us: int
 ) -> npt.NDArray[np.float32]:
     """Return (T, K) the share of each label in each step, zeros where nothing is known."""
-    time_us, labels, share = truth_per_second(recording, level.name)
+    time_us, labels, share = truth_per_step(recording, level.name, min(step_us, US_PER_S))
     out = np.zeros((steps, len(level.labels)), np.float32)
     known = [(i, level.labels.index(name)) for i, name in enumerate(labels) if name in level.labels]
     row = time_us // step_us - first

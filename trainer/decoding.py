@@ -15,7 +15,7 @@ import numpy as np
 from edge.bundle import MOST_SHORTEST, Decoder, Level
 from edge.decoders import decoding_of
 from edge.levels import Together
-from sensor_adapters.samples import Floats, Int64s
+from sensor_adapters.samples import US_PER_S, Floats, Int64s
 from trainer.datasets import Examples
 from trainer.frame_scores import macro_f1
 from trainer.segment_scores import Matches, edit_score, matches
@@ -28,7 +28,8 @@ SHORTEST_SHARES = (0.0, 0.05, 0.2)
 BOUNDARY_WEIGHTS = (0.0, 0.5, 1.0)
 PARENT_WEIGHTS = (0.5, 1.0, 2.0)
 """Of the level above, where two are decoded together."""
-LAG_STEPS = 8
+LAG_S = 8
+"""How much later than it was answered a step may be committed."""
 SHRINKAGE = 0.5  # imaginary transitions to each label, so that none is impossible
 OVERLAP = 0.5
 """Of a found segment with a true one."""
@@ -61,7 +62,12 @@ class Quality:
         return (self.macro_f1 + self.edit / 100 + self.f1_50) / 3
 
 
-def counted(level: Level, train: Sequence[Examples], lag_steps: int = LAG_STEPS) -> Decoder:
+def lag_of(step_us: int, lag_s: float = LAG_S) -> int:
+    """Return a lag in steps."""
+    return round(lag_s * US_PER_S / step_us)
+
+
+def counted(level: Level, train: Sequence[Examples], lag_steps: int) -> Decoder:
     """Return a Viterbi decoder whose transitions and prior are those of the training labels."""
     k = len(level.labels)
     moves = np.full((k, k), SHRINKAGE / k)
@@ -156,7 +162,7 @@ def _stretches(level: Level, labels: Int64s) -> list[Stretch]:
 
 def chosen(
     level: Level, train: Sequence[Examples], validation: Sequence[Examples], said: Sequence[Said],
-    lag_steps: int = LAG_STEPS,
+    lag_steps: int,
 ) -> tuple[Decoder, Quality]:  # fmt: skip
     """Return the Viterbi decoder with the best segments on validation, and how good they are.
 
@@ -185,7 +191,7 @@ def chosen(
 
 def chosen_together(
     levels: tuple[Level, Level], train: Sequence[Examples], validation: Sequence[Examples],
-    said: Sequence[tuple[Said, Said]], lag_steps: int = LAG_STEPS,
+    said: Sequence[tuple[Said, Said]], lag_steps: int,
 ) -> tuple[tuple[Decoder, Decoder], tuple[Quality, Quality]]:  # fmt: skip
     """Return decoders by which a lower level's labels name the upper one's; see ``chosen``.
 

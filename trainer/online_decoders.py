@@ -9,7 +9,6 @@ from itertools import product
 import msgspec
 
 from edge.bundle import Decoder, Level
-from sensor_adapters.samples import US_PER_S
 from trainer import decoding
 from trainer.datasets import Examples
 from trainer.decoding import Quality, Said
@@ -31,10 +30,10 @@ def ways(
     said: Sequence[Said],
 ) -> Mapping[str, tuple[Decoder, Quality]]:  # fmt: skip
     """Return the best decoder of each way, and how good its segments are on validation."""
-    base = decoding.counted(level, train)
+    base = decoding.counted(level, train, 0)
 
     def steps(seconds: float) -> int:
-        return round(seconds * US_PER_S / step_us)
+        return decoding.lag_of(step_us, seconds)
 
     def judge(spec: Decoder) -> Quality:
         found = [decoding.decoded(spec, one) for one in said]

@@ -25,6 +25,7 @@ from trainer.recipe_parts import (
     imu_block,
     level_device,
 )
+from trainer.step_rates import ENDING, at_4_hz
 
 
 def virtual(modality: str) -> Recipe:
@@ -235,6 +236,8 @@ def recipe(name: str) -> Recipe:
     whole, head = split_head(name)
     if head != "gru":
         return with_head(recipe(whole), head)
+    if name.endswith(ENDING):
+        return at_4_hz(recipe(name.removesuffix(ENDING)))
     for family, (make, modalities) in _FAMILIES.items():
         modality = name.removeprefix(f"{family}-")
         if modality != name and modality in modalities:
@@ -247,5 +250,6 @@ def recipe(name: str) -> Recipe:
         f" {', '.join(FOLDS)}, or"
         f" openpack-<split>-<sensors>[{ACTIONS}] with a split of"
         f" {', '.join(openpack_splits.PUBLISHED)} and sensors of {', '.join(OPENPACK_SENSORS)},"
-        f" joined by - in this order; behind any of them {', '.join(ENDINGS)}"
+        f" joined by - in this order; behind any of them {ENDING}, and"
+        f" then {', '.join(ENDINGS)}"
     )

@@ -125,7 +125,8 @@ def _baselines(data: Data, test: list[Recording], seed: int) -> list[Row]:
     said = [
         Said(tree.probabilities(baselines.features(one.tensors), count)) for one in data.validation
     ]
-    spec, _ = decoding.chosen(level, data.train, data.validation, said)
+    lag = decoding.lag_of(data.manifest.step_us)
+    spec, _ = decoding.chosen(level, data.train, data.validation, said, lag)
     judged: dict[str, list[tuple[list[Stretch], Recording]]] = {}
     for recording in test:
         one = datasets.examples(recording, data.manifest)

@@ -14,16 +14,24 @@ class ScoreError(Exception):
 
 
 def truth_per_second(recording: Recording, level: str) -> tuple[Int64s, tuple[str, ...], Floats]:
-    """Return what was true in every second of a level.
+    """Return what was true in every second of a level; see ``truth_per_step``."""
+    return truth_per_step(recording, level, US_PER_S)
 
-    Published labels of seconds are taken where the recording has them. Otherwise seconds of the
-    UTC grid, from the first true segment to the last; of the segments that have part in a
-    second the one that began last is true of it, so the one in force at its end counts, unless
-    nothing followed it. This is how OpenPack's own labels of seconds are made from its
-    segments, but that they let an operation last through the Null behind it.
+
+def truth_per_step(
+    recording: Recording, level: str, step_us: int
+) -> tuple[Int64s, tuple[str, ...], Floats]:
+    """Return what was true in every step of a level.
+
+    Published labels of seconds are taken where the recording has them, for each part of a second
+    where steps are shorter. Otherwise steps of the UTC grid, from the first true segment to the
+    last; of the segments that have part in a step the one that began last is true of it, so the one
+    in force at its end counts, unless nothing followed it. This is how OpenPack's own labels of
+    seconds are made from its segments, but that they let an operation last through the Null behind
+    it.
 
     Returns:
-        time_us (N,) starts of the seconds; labels (K,); target (N, K) shares, of which a row of
+        time_us (N,) starts of the steps; labels (K,); target (N, K) shares, of which a row of
         zeros is not scored.
 
     Raises:
@@ -31,19 +39,20 @@ def truth_per_second(recording: Recording, level: str) -> tuple[Int64s, tuple[st
     """
     for one in recording.step_labels:
         if one.level == level:
-            return one.time_us, one.labels, one.target
+            parts = np.arange(0, US_PER_S, min(step_us, US_PER_S))
+            time_us = (one.time_us[:, None] + parts).ravel()
+            return time_us, one.labels, np.repeat(one.target, len(parts), 0)
     segments = [t for t in _segments(recording, level) if not is_null(t.label)]
     if not segments:
         found = ", ".join(labelled_levels(recording)) or "none"
         raise ScoreError(f"{recording.name}: has labels of {found}, expected some of {level}")
     labels = tuple(dict.fromkeys(t.label for t in segments))
-    first = segments[0].start_us // US_PER_S
-    index = np.full(_second_after(max(t.end_us for t in segments)) - first, -1)
+    first = segments[0].start_us // step_us
+    index = np.full(_after(max(t.end_us for t in segments), step_us) - first, -1)
     for t in segments:  # in order of start: the later one paints over
-        index[t.start_us // US_PER_S - first : _second_after(t.end_us) - first] = labels.index(
-            t.label
-        )
-    time_us = (first + np.arange(len(index), dtype=np.int64)) * US_PER_S
+        begin, end = t.start_us // step_us, _after(t.end_us, step_us)
+        index[begin - first : end - first] = labels.index(t.label)
+    time_us = (first + np.arange(len(index), dtype=np.int64)) * step_us
     return time_us, labels, (index[:, None] == np.arange(len(labels))).astype(np.float32)
 
 
@@ -79,5 +88,6 @@ def _segments(recording: Recording, level: str) -> list[TrueSegment]:
     return sorted(found, key=lambda t: t.start_us)
 
 
-def _second_after(time_us: int) -> int:
-    return -(-time_us // US_PER_S)
+def _after(time_us: int, step_us: int) -> int:
+    """Return the first step that begins at a time or later."""
+    return -(-time_us // step_us)

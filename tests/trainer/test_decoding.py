@@ -56,7 +56,7 @@ def test_a_label_that_training_never_shows_may_be_as_short_as_can_be():
 
 def test_what_is_chosen_makes_better_segments_than_the_most_likely_label():
     said = noisy(DAY)
-    spec, reached = decoding.chosen(LEVEL, [labelled(DAY)], [labelled(DAY)], [said])
+    spec, reached = decoding.chosen(LEVEL, [labelled(DAY)], [labelled(DAY)], [said], 8)
     plain = decoding.quality(LEVEL, [labelled(DAY)], [said.probabilities.argmax(1)])
     assert reached.f1_50 > plain.f1_50 + 0.3
     assert reached.edit > plain.edit + 30
@@ -66,7 +66,7 @@ def test_what_is_chosen_makes_better_segments_than_the_most_likely_label():
 
 def test_a_model_that_says_no_boundaries_is_decoded_without():
     said = Said(noisy(DAY).probabilities)
-    spec, _ = decoding.chosen(LEVEL, [labelled(DAY)], [labelled(DAY)], [said])
+    spec, _ = decoding.chosen(LEVEL, [labelled(DAY)], [labelled(DAY)], [said], 8)
     assert spec.boundary_weight == 0
 
 
@@ -128,7 +128,7 @@ def test_together_both_levels_are_as_good_as_can_be_and_agree():
     p[np.arange(len(fine)), said] = 0.7
     both = (noisy(coarse), Said(p))
     levels = (LEVEL, ACTION)
-    specs, reached = decoding.chosen_together(levels, [day], [day], [both])
+    specs, reached = decoding.chosen_together(levels, [day], [day], [both], 8)
     assert specs[1].parent_weight > 0
     assert min(one.mean for one in reached) > 0.85
     upper, lower = decoding.decoded_together(levels, specs, both)

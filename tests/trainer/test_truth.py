@@ -5,7 +5,7 @@ import pytest
 from sensor_adapters.recordings import open_recording
 from tests.made_up import said, session, us
 from trainer.frame_scores import predicted_per_second
-from trainer.truth import ScoreError, true_stretches, truth_per_second
+from trainer.truth import ScoreError, true_stretches, truth_per_second, truth_per_step
 
 
 def seconds_of(recording, level="operation"):
@@ -55,3 +55,20 @@ def test_seconds_made_of_segments_are_the_published_ones_but_for_null(data):
     time_us, labels, target = truth_per_second(recording, "operation")
     predicted = predicted_per_second(true_stretches(recording, "operation"), time_us, labels)
     assert (predicted == target.argmax(axis=1)).all()
+
+
+def test_steps_of_a_quarter_second_are_true_of_what_was_in_force_at_their_end():
+    time_us, labels, target = truth_per_step(
+        session(("a", 0, 1.3), ("b", 1.3, 2)), "operation", 250_000
+    )
+    first = us(0)
+    assert time_us.tolist() == [first + 250_000 * step for step in range(8)]
+    assert [labels[k] for k in target.argmax(1)] == ["a"] * 5 + ["b"] * 3
+
+
+def test_a_published_second_is_true_of_each_of_its_parts():
+    recording = session(labels="ab", seconds="a.b")
+    time_us, labels, target = truth_per_step(recording, "operation", 500_000)
+    assert time_us.tolist() == [us(second) for second in (0, 0.5, 1, 1.5, 2, 2.5)]
+    said = [labels[row.argmax()] if row.any() else "." for row in target]
+    assert said == ["a", "a", ".", ".", "b", "b"]
