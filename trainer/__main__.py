@@ -180,6 +180,7 @@ def fit(
     writable(to)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        fitting.refuse_other(to, one, seed)
         start = starting_weights.read(start_from) if start_from else None
         one = dataclasses.replace(one, pretrain_updates=0) if start else one
         prepared = helped(one, fitting.prepare(one, data), data, device, say)
@@ -192,7 +193,7 @@ def fit(
                 prepared = dataclasses.replace(prepared, start=None)
         else:
             fitted = fitting.fit(one, prepared, seed, say, device)
-    except (RecordingError, starting_weights.StartError) as error:
+    except (RecordingError, starting_weights.StartError, fitting.FitError) as error:
         fail(str(error), 2)
     fitting.save(fitted, one, seed, to, prepared.start)
     out.print(

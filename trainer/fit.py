@@ -31,6 +31,10 @@ SMALLEST = 1e-4
 WEIGHTS, DRAFT, HISTORY = "weights.safetensors", "draft.json", "history.json"
 
 
+class FitError(Exception):
+    """A student can not be trained or kept; the text says found and expected."""
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A trained student and the manifest that says how to feed it (no decoders, no files)."""
@@ -224,6 +228,7 @@ def fit(
 
     Raises:
         StartError: nothing of the weights to begin with fits.
+        FitError: the loss became something that is no number.
     """
     torch.manual_seed(seed)
     rng, torch_rng = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
@@ -262,6 +267,11 @@ def fit(
         if beside is not None:
             target = batch.targets[data.manifest.levels[0].name]
             value = value + transfer_loss(beside, answers.hidden, target, batch.source, recipe, rng)
+        if not torch.isfinite(value):
+            raise FitError(
+                f"{recipe.name}: the loss is {value.item()} at update {update}, expected a number:"
+                f" a learning rate of {recipe.learning_rate:g} may be too high"
+            )
         optimizer.zero_grad()
         value.backward()
         torch.nn.utils.clip_grad_norm_(learners.parameters(), 1.0)
@@ -310,6 +320,23 @@ def save(
         history["started_from"] = {"file": start.source, "sha256": start.sha256}
     encoded = msgspec.json.encode(history, enc_hook=str)
     (folder / HISTORY).write_bytes(msgspec.json.format(encoded))
+
+
+def refuse_other(folder: Path, recipe: Recipe, seed: int) -> None:
+    """Refuse a folder that holds another student.
+
+    Raises:
+        FitError: it holds one of another recipe or seed.
+    """
+    try:
+        history = msgspec.json.decode((folder / HISTORY).read_bytes())
+        found = f"{history['recipe']['name']} seed {history['seed']}"
+    except (OSError, msgspec.DecodeError, KeyError, TypeError):
+        return
+    if found != f"{recipe.name} seed {seed}":
+        raise FitError(
+            f"{folder}: holds {found}, expected another folder for {recipe.name} seed {seed}"
+        )
 
 
 def load(folder: Path, recipe: Recipe) -> Fitted:

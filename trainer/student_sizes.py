@@ -29,4 +29,5 @@ SIZES = {
 def sized(recipe: Recipe, name: str) -> Recipe:
     """Return a student's recipe at one of ``SIZES``, all else as it is."""
     size = SIZES[name]
-    return replace(recipe, width=size.width, hidden=size.hidden, layers=size.layers)
+    malt = replace(recipe.malt, width=size.hidden) if recipe.malt else None
+    return replace(recipe, width=size.width, hidden=size.hidden, layers=size.layers, malt=malt)

@@ -37,3 +37,15 @@ def test_only_a_fit_of_the_same_recipe_is_exported(tmp_path):
     assert done.returncode == 2
     assert "found a fit of virtual-iot, expected one of virtual-imu" in done.stderr
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.torch
+def test_a_folder_that_holds_another_student_is_left_as_it_is(tmp_path):
+    history = json.dumps({"recipe": {"name": "virtual-iot"}, "seed": 3})
+    (tmp_path / "history.json").write_text(history)
+    done = trainer("fit", "virtual-imu", "--out", tmp_path, "--updates", 1)
+    assert done.returncode == 2
+    assert "holds virtual-iot seed 3, expected another folder for virtual-imu seed 0" in (
+        " ".join(done.stderr.split())
+    )
+    assert (tmp_path / "history.json").read_text() == history

@@ -131,3 +131,10 @@ def test_a_manifest_knows_the_shape_of_malt(monkeypatch, tmp_path):
     manifest = fit.prepare(recipe, None).manifest
     said = msgspec.structs.replace(manifest, recipe=bundling._plain(recipe, 0))
     assert bundle_table.shape_of(said) == replace(fit.student_config(recipe, manifest), dropout=0.1)
+
+
+def test_a_loss_that_is_no_number_is_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("SOLOSENSE_CACHE", str(tmp_path))
+    wild = replace(RECIPE, learning_rate=1e30)
+    with pytest.raises(fit.FitError, match=r"the loss is nan at update \d+, expected a number"):
+        fit.fit(wild, fit.prepare(wild, None), 0)

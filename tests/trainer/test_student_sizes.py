@@ -92,3 +92,8 @@ def test_a_size_that_there_is_not_is_refused_with_those_there_are(tmp_path):
     done = trainer("fit", "virtual-iot", "--out", tmp_path, "--size", "huge")
     assert done.returncode == 2
     assert "--size is 'huge', expected one of nano, small, base, large" in done.stderr
+
+
+def test_malt_is_as_wide_as_its_student():
+    assert sized(recipe("virtual-imu-malt"), "small").malt.width == SIZES["small"].hidden
+    student(sized(recipe("virtual-imu-malt"), "small"))
