@@ -23,7 +23,7 @@ from trainer.truth import ScoreError
 
 
 def online(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="sphere or openpack.")],
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="sphere, openpack or salads.")],
     data: DataFolder = None,
     seeds: Annotated[str, typer.Option(help="First and last, as 0-2.")] = "0-2",
     only: Annotated[str, typer.Option(help="One model: gru, tcn, malt, sigformer, …")] = "",
@@ -55,14 +55,14 @@ def online(
     try:
         all_ = {line.name: line for line in online_tables.lines(table)}
     except KeyError:
-        fail(f"table {table!r} is unknown, expected {' or '.join(online_tables.BASES)}", 2)
+        fail(f"table {table!r} is unknown, expected sphere, openpack or salads", 2)
     for name in (only, decoders):
         if name and name not in all_:
             fail(f"model {name!r} is unknown, expected one of {', '.join(all_)}", 2)
     lines = [line for line in all_.values() if only in ("", line.name)]
     over = seed_range(seeds)
     if data is not None:
-        for base in online_tables.BASES[table]:
+        for base in online_tables.BASES.get(table, ()):
             ready(recipe_of(base), data, PARTS)
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that it starts
         jobs = jobs or os.cpu_count() or 1

@@ -15,7 +15,7 @@ import numpy as np
 
 from edge.bundle import Arrays, Manifest
 from sensor_adapters.recording import Recording
-from trainer import datasets, fit, prepared, teach
+from trainer import datasets, fit, prepared, salads, score_detectors, teach
 from trainer.datasets import Examples
 from trainer.decoding import Said
 from trainer.named_teachers import teacher
@@ -25,6 +25,10 @@ from trainer.whole_recordings import causal_probabilities, probabilities
 
 TEACHER = "sigformer-"
 """Begins the name of a run of SigFormer."""
+SALADS = "salads-"
+"""Begins the name of a run over 50 Salads' streams of scores: ``salads-malt-fold1``."""
+SCORES_ALONE = "scores"
+"""The streams themselves, no detector."""
 CAUSAL = "-causal"
 """Ends the name of a SigFormer that is shown nothing later than the step it speaks of."""
 
@@ -61,6 +65,8 @@ def taught(name: str, data: Path | None, seed: int) -> dict[str, Run]:
 
     A SigFormer makes two runs, one of them causal.
     """
+    if name.startswith(SALADS):
+        return _salads(name, data, seed)
     return _teacher(name, data, seed) if name.startswith(TEACHER) else _student(name, data, seed)
 
 
@@ -117,6 +123,37 @@ def _teacher(name: str, data: Path | None, seed: int) -> dict[str, Run]:
     return runs
 
 
+def salads_run(name: str) -> tuple[str, int]:
+    """Return model and fold of a run over streams of scores.
+
+    >>> salads_run("salads-malt-fold2")
+    ('malt', 2)
+    """
+    model, _, fold = name.removeprefix(SALADS).partition("-fold")
+    return model, int(fold)
+
+
+def _salads(name: str, data: Path | None, seed: int) -> dict[str, Run]:
+    assert data is not None
+    model, fold = salads_run(name)
+    train, *parts = salads.split(data, fold)
+    manifest = salads.manifest(data)
+    labels = manifest.levels[0].labels
+    if model == SCORES_ALONE:
+        plain = [Part(some, [_likely(one) for one in some]) for some in parts]
+        return {name: Run(manifest, train, plain[0], plain[1], 0, 0.0, causal=True)}
+    net, fit_s = score_detectors.fitted(model, train, parts[0], labels, seed)
+    heard = [Part(some, [score_detectors.said(net, one) for one in some]) for some in parts]
+    count = score_detectors.parameter_count(net)
+    return {name: Run(manifest, train, heard[0], heard[1], count, fit_s, causal=True)}
+
+
+def _likely(one: Examples) -> Said:
+    """Return the scores themselves as probabilities: what a detector has to beat."""
+    scores = np.exp(one.tensors["scores"])
+    return Said(scores / scores.sum(1, keepdims=True))
+
+
 def write(run: Run, path: Path) -> None:
     """Keep what was said, for decoders to come."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,6 +170,11 @@ def write(run: Run, path: Path) -> None:
 
 def read(name: str, data: Path | None, path: Path) -> Run:
     """Return a run of which ``write`` kept what was said; nothing is taught."""
+    if name.startswith(SALADS):
+        assert data is not None
+        manifest = salads.manifest(data)
+        train, validation, test = salads.split(data, salads_run(name)[1])
+        return _read(path, manifest, (train, validation, test), causal=True)
     if name.startswith(TEACHER):
         recipe = teacher(name.removesuffix(CAUSAL)).source
     else:
@@ -142,6 +184,14 @@ def read(name: str, data: Path | None, path: Path) -> Run:
         datasets.examples(one, manifest) for one in datasets.load(recipe, data, recipe.split.test)
     ]
     causal = not name.startswith(TEACHER) or name.endswith(CAUSAL)
+    return _read(path, manifest, (train, validation, test), causal=causal)
+
+
+def _read(
+    path: Path, manifest: Manifest, parts: tuple[list[Examples], list[Examples], list[Examples]],
+    *, causal: bool,
+) -> Run:  # fmt: skip
+    train, validation, test = parts
     with np.load(path) as kept:
 
         def part(name: str, some: list[Examples]) -> Part:

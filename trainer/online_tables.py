@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainer import online_runs, tables
+from trainer import online_runs, score_detectors, tables
 from trainer.metrics import evaluate_recordings
 from trainer.named_teachers import teacher
 from trainer.online_decoders import ways, winner
 from trainer.online_recipes import HEADS
-from trainer.online_runs import CAUSAL, TEACHER, Part, Run
+from trainer.online_runs import CAUSAL, SALADS, SCORES_ALONE, TEACHER, Part, Run
 from trainer.online_scores import average_precisions, heard, promptness, start_precision
 from trainer.recipe_parts import plain_off_default
 from trainer.recipes import recipe as recipe_of
@@ -35,6 +35,7 @@ BASES = {
     "openpack": ("openpack-u0209-imu",),
 }
 """Recipes of a table: folds, whose figures are averaged."""
+SALADS_FOLDS = (1, 2, 3, 4)
 LINES = ("sigformer", f"sigformer{CAUSAL}", *HEADS)
 
 
@@ -47,11 +48,16 @@ class Line:
 
 
 def lines(table: str) -> tuple[Line, ...]:
-    """Return the lines of ``sphere`` or ``openpack``.
+    """Return the lines of ``sphere``, ``openpack`` or ``salads``.
 
     Raises:
         KeyError: there is no such table.
     """
+    if table == "salads":
+        return tuple(
+            Line(model, tuple(f"{SALADS}{model}-fold{fold}" for fold in SALADS_FOLDS))
+            for model in (SCORES_ALONE, *score_detectors.MODELS)
+        )
     return tuple(Line(one, tuple(_run(base, one) for base in BASES[table])) for one in LINES)
 
 
@@ -63,6 +69,8 @@ def _run(base: str, line: str) -> str:
 
 def settings(run: str) -> dict[str, Any]:
     """Return what made a run, as the JSON values that its result holds."""
+    if run.startswith(SALADS):
+        return score_detectors.settings(online_runs.salads_run(run)[0])
     if run.startswith(TEACHER):
         return teacher_settings(teacher(run.removesuffix(CAUSAL)))
     return plain_off_default(recipe_of(run))
