@@ -4,13 +4,15 @@ The virtual station's recordings are moved to now and sent as their devices woul
 the board says is heard over the same broker. A delay is from event time to the moment of hearing.
 """
 
+import heapq
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,6 @@ from sensor_adapters.topics import Message
 BOXES_A_MINUTE = 1.2  # more than a worker packs, so that a recording is long enough
 APART_US = 137_000
 """From one station's first reading to the next one's, so that they do not all send at once."""
-SOON_US = 3 * US_PER_S
 
 
 class _Ear:
@@ -65,6 +66,7 @@ def measure(
     """
     bundle = bundles.load(folder.resolve())
     parts = [_recording(number, minutes) for number in range(stations)]
+    load: list[Sent] = []
     say(f"{stations} stations, {minutes:g} minutes in real time ...")
     with broker() as port, tempfile.TemporaryDirectory() as name:
         site = Path(name) / "site.toml"
@@ -76,9 +78,7 @@ def measure(
                     raise RuntimeError("the board process did not start; what it said is above")
                 ear = _Ear(port)
                 before = publisher.settle()
-                load = _load(parts, time.time_ns() // 1000 + SOON_US)
-                time.sleep(max(load[0].at_us / US_PER_S - time.time(), 0))
-                publisher.publish(load, speed=1)
+                publisher.publish(_begin(parts), speed=1, done=load.append)
                 after = publisher.settle()
                 ear.close()
         finally:
@@ -106,15 +106,27 @@ def _recording(number: int, minutes: float) -> Recording:
     return recording.between(start_us, start_us + round(minutes * 60 * US_PER_S))
 
 
-def _load(parts: list[Recording], start_us: int) -> list[Sent]:
-    """Return all stations' messages by time, the first at ``start_us``."""
-    sent: list[Sent] = []
+def _begin(parts: list[Recording]) -> Iterator[Sent]:
+    """Return all stations' messages by time, when the time of the first one has come."""
+    made_s = time.monotonic()
+    _begun(parts, 0)
+    soon_us = round((time.monotonic() - made_s) * 2 * US_PER_S) + US_PER_S
+    start_us = time.time_ns() // 1000 + soon_us
+    begun = _begun(parts, start_us)
+    time.sleep(max(start_us / US_PER_S - time.time(), 0))
+    return heapq.merge(*begun, key=lambda one: one.at_us)
+
+
+def _begun(parts: list[Recording], start_us: int) -> list[Iterator[Sent]]:
+    """Return every station's messages, ready to be given; the first is at ``start_us``."""
+    found: list[Iterator[Sent]] = []
     for number, part in enumerate(parts):
         by_us = start_us + number * APART_US - part.span_us()[0]
         samples = tuple(replace(s, time_us=s.time_us + by_us) for s in part.samples)
         moved = replace(part, samples=samples)
-        sent += messages(moved, SITE, NODE, f"s{number}", f"boot{number}")
-    return sorted(sent, key=lambda one: one.at_us)
+        rest = messages(moved, SITE, NODE, f"s{number}", f"boot{number}")
+        found.append(chain([next(rest)], rest))  # cuts all of its batches
+    return found
 
 
 def _delays(heard: list[tuple[int, str, bytes]]) -> list[dict[str, Any]]:
