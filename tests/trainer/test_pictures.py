@@ -132,3 +132,17 @@ def test_drawing_opens_no_window_and_leaves_pyplot_alone():
     code = "import sys, trainer.report; print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_delay_is_drawn_with_a_curve_a_model_and_marks_for_the_other_ways(tmp_path):
+    curves = {
+        "gru": {"arg-max": (2.0, 0.2), "viterbi 0 s": (3.0, 0.3), "viterbi 5 s": (7.0, 0.4)},
+        "malt": {"mode": (4.0, 0.25), "viterbi 0 s": (3.0, 0.2)},
+    }
+    drawn = pictures.draw_delay(tmp_path / "a.svg", curves, "segments against delay")
+    text = drawn.read_text()
+    assert "segments against delay" in text
+    again = pictures.draw_delay(tmp_path / "b.svg", curves, "segments against delay")
+    assert again.read_bytes() == drawn.read_bytes()
+    with pytest.raises(ValueError, match="found no curve"):
+        pictures.draw_delay(tmp_path / "c.svg", {}, "nothing")
