@@ -23,6 +23,12 @@ HEADS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "malt-one-branch": {**_MALT, "malt": replace(_WHOLE, branches=1)},
         "malt-own-decoders": {**_MALT, "malt": replace(_WHOLE, one_decoder=False)},
         "malt-unforeseeing": {**_MALT, "malt": _WHOLE, "foreseen_weight": 0.0},
+        "malt-512s": {
+            **_MALT,
+            "malt": replace(_WHOLE, stride=8),
+            "crop_steps": 320,
+            "batch": 8,
+        },
     }
 )
 """By the ending of a recipe's name; ``gru`` is the recipe as it is, and no ending."""
