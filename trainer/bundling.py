@@ -6,7 +6,7 @@ learns on under rounding (`aware`), and the bundle of the better of the two is k
 
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from itertools import combinations
 from pathlib import Path
@@ -27,6 +27,8 @@ REFERENCE_STEPS = 64  # go with the bundle
 CHECK_STEPS = 500  # of a validation recording, the reference's among them
 CALIBRATION_STEPS = 400  # of each of so many training recordings
 CALIBRATION_RECORDINGS = 8
+LITERT_ALONE = "int8-litert"
+"""Precision in which only LiteRT's file is rounded."""
 AWARE_BELOW = 0.005
 """Validation macro-F1 that 8 bits may cost before training under rounding is tried."""
 ENGINES: dict[str, Callable[[Path, Manifest], Engine]] = {
@@ -56,16 +58,19 @@ def make(
     """
     _checked(folder)
     with tempfile.TemporaryDirectory() as work:
-        plain, learnt = Path(work) / "plain", Path(work) / "learnt"
-        _place(_best(fitted, recipe, data, seed, (plain, learnt), name, precision, say), folder)
+        drafts = tuple(Path(work) / draft for draft in ("plain", "learnt", "litert"))
+        _place(_best(fitted, recipe, data, seed, drafts, name, precision, say), folder)
     return bundles.load(folder)
 
 
 def _best(
-    fitted: Fitted, recipe: Recipe, data: Data, seed: int, folders: tuple[Path, Path], name: str,
+    fitted: Fitted, recipe: Recipe, data: Data, seed: int, folders: Sequence[Path], name: str,
     precision: str, say: Callable[[str], None],
 ) -> Bundle:  # fmt: skip
-    """Return the student's bundle, or that of one that learnt on under rounding if it is better."""
+    """Return the student's bundle, or that of one that learnt on under rounding if it is better.
+
+    Where neither is near enough, ONNX, whose activations are rounded as well, stays in float.
+    """
     told = _plain(recipe, seed)
     bundle, reached = _tried(fitted, recipe, data, folders[0], name, precision, told)
     rounds = precision.startswith("int8")
@@ -77,14 +82,17 @@ def _best(
     elif not rounds:
         raise export.ExportError(reached)
     learnt = aware.taught(fitted, recipe, data, seed, calibration_of(data.train))
-    told = {**told, "aware_updates": aware.UPDATES}
-    better, after = _tried(learnt, recipe, data, folders[1], name, precision, told)
+    more = {**told, "aware_updates": aware.UPDATES}
+    better, after = _tried(learnt, recipe, data, folders[1], name, precision, more)
     kept = better is not None and (bundle is None or _worst(better) > _worst(bundle))
     say(
         f"{name}: int8 {reached}; after {aware.UPDATES} updates under rounding"
         f" {after or 'there'}, {'kept' if kept else 'not kept'}"
     )
     chosen = better if kept else bundle
+    if chosen is None and precision == "int8":
+        chosen, plain = _tried(fitted, recipe, data, folders[2], name, LITERT_ALONE, told)
+        say(f"{name}: ONNX stays in float, {reached}" if chosen else f"{name}: {plain}")
     if chosen is None:
         raise export.ExportError(reached)
     return chosen

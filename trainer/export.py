@@ -83,6 +83,7 @@ TOLERANCES = {
 
 PRECISIONS = {
     "int8": {"litert": "int8-dynamic", "onnx": "int8-static"},
+    "int8-litert": {"litert": "int8-dynamic", "onnx": "float32"},
     "int8-activations": {"litert": "int8-static", "onnx": "int8-static"},
     "float16": {"litert": "float16", "onnx": "float16"},
     "float32": {"litert": "float32", "onnx": "float32"},

@@ -45,10 +45,11 @@ def run(
     small = bundling.make(fitted, recipe, data, seed, work / name, recipe.name, say=say)
     full = bundling.make(fitted, recipe, data, seed, work / f"{name}-float", recipe.name, "float32")
     test = datasets.load(recipe, folder, recipe.split.test)
+    rounded = small.manifest.quantization["onnx"].scheme.partition("-")[0]  # or float
     rows = [
         _judged("LiteRT int8", small, "litert", test),
         _judged("LiteRT float32", full, "litert", test),
-        _judged("ONNX int8", small, "onnx", test),
+        _judged(f"ONNX {rounded}", small, "onnx", test),
         _argmax(fitted, test),
     ]
     if not (recipe.teacher or recipe.source or recipe.pretrain_updates):

@@ -112,8 +112,18 @@ def test_a_student_that_8_bits_make_too_unlike_learns_under_rounding(
     assert lines[0].endswith(", kept")
 
 
-def test_a_student_that_is_too_unlike_even_then_is_refused(fitted, data, tmp_path, monkeypatch):
+def test_where_onnx_is_too_unlike_even_then_it_stays_in_float(fitted, data, tmp_path, monkeypatch):
     refusing(monkeypatch, 2)
+    lines: list[str] = []
+    bundle = bundling.make(fitted, RECIPE, data, 0, tmp_path / "a", "iot", say=lines.append)
+    schemes = {kind: one.scheme for kind, one in bundle.manifest.quantization.items()}
+    assert schemes == {"litert": "int8-dynamic", "onnx": "float32"}
+    assert "aware_updates" not in bundle.manifest.recipe
+    assert lines[-1].startswith("iot: ONNX stays in float, made-up: share of same labels is 0.9")
+
+
+def test_a_student_that_is_too_unlike_even_then_is_refused(fitted, data, tmp_path, monkeypatch):
+    refusing(monkeypatch, 3)
     with pytest.raises(export.ExportError, match=r"made-up: share of same labels is 0\.9"):
         bundling.make(fitted, RECIPE, data, 0, tmp_path / "a", "iot")
     before = bundling.make(fitted, RECIPE, data, 0, tmp_path / "b", "iot", "float32")
