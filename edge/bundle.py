@@ -73,6 +73,14 @@ class Level(_Strict, frozen=True, kw_only=True):
     """(K,) label of the level above each belongs to; empty for the first level."""
 
 
+MOST_LAG = 1000
+"""Steps that a decoder may wait."""
+MOST_STATES = 2000
+WEIGHTS = {
+    "smoothing": 0.999, "begin": 1.0, "keep": 1.0, "parent_weight": 10.0, "prior_weight": 10.0,
+    "evidence_weight": 100.0, "boundary_weight": 10.0,
+}  # fmt: skip
+"""The most that a decoder's settings may be; the least is 0."""
 MOST_SHORTEST = 20
 """Steps a label can be made to last at least; each is a state of the decoder."""
 
@@ -279,10 +287,8 @@ def _check_shapes(path: Path, manifest: Manifest) -> None:
         need(f"{level.name} log_prior length", len(decoder.log_prior), k)
         rows = [len(row) for row in decoder.log_transition]
         need(f"{level.name} log_transition shape", rows, [k] * k)
-        need(f"{level.name} shortest_steps length", len(decoder.shortest_steps) in (0, k), True)
-        lasts = all(1 <= steps <= MOST_SHORTEST for steps in decoder.shortest_steps)
-        need(f"{level.name} shortest_steps from 1 to {MOST_SHORTEST}", lasts, True)
-        need(f"{level.name} window_steps is odd", decoder.window_steps % 2, 1)
+        need(f"{level.name} shortest_steps length", len(decoder.shortest_steps) or k, k)
+        _check_bounds(path, decoder)
     for upper, level, decoder in zip(
         manifest.levels, manifest.levels[1:], manifest.decoders[1:], strict=False
     ):
@@ -294,6 +300,28 @@ def _check_shapes(path: Path, manifest: Manifest) -> None:
     need("tensor_inputs", list(manifest.tensor_inputs), [*expected, "state"])
     outputs = [f"p_{level.name}" for level in manifest.levels]
     need("tensor_outputs", list(manifest.tensor_outputs), [*outputs, "boundary", "state"])
+
+
+def _check_bounds(path: Path, decoder: Decoder) -> None:
+    """Refuse settings of a decoder that a board could not live with."""
+    shortest = decoder.shortest_steps or (1,)
+    found = [
+        ("shortest_steps", min(shortest), 1, MOST_SHORTEST),
+        ("shortest_steps", max(shortest), 1, MOST_SHORTEST),
+        ("shortest_steps in all", sum(shortest), 1, MOST_STATES),
+        ("window_steps", decoder.window_steps, 1, MOST_LAG),
+        ("lag_steps", decoder.lag_steps, 0, MOST_LAG),
+        *((name, getattr(decoder, name), 0, most) for name, most in WEIGHTS.items()),
+    ]
+    for name, value, least, most in found:
+        if not least <= value <= most:
+            raise BundleError(
+                f"{path}: {decoder.level} {name} is {value}, expected {least} to {most:g}"
+            )
+    if decoder.window_steps % 2 == 0:
+        raise BundleError(
+            f"{path}: {decoder.level} window_steps is {decoder.window_steps}, expected an odd one"
+        )
 
 
 def write(folder: Path, manifest: Manifest) -> Bundle:

@@ -31,11 +31,10 @@ class Mode:
         """The mode of the newest ``window_steps`` steps."""
         if not self._seen:
             raise RuntimeError("no step was decoded yet")
-        return self._mode()
+        return self._mode(list(self._seen))
 
-    def _mode(self) -> int:
+    def _mode(self, seen: list[int]) -> int:
         """Return the most frequent label; of equals the newest."""
-        seen = list(self._seen)
         votes = np.bincount(seen, minlength=self._count)
         return next(label for label in reversed(seen) if votes[label] == votes.max())
 
@@ -52,15 +51,12 @@ class Mode:
         if self._waiting <= self._later:
             return []
         self._waiting -= 1
-        return [self._mode()]
+        return [self._mode(list(self._seen))]
 
     def finish(self) -> list[int]:
         """Return the labels of the steps not yet committed; start anew."""
-        labels = []
-        for _ in range(self._waiting):
-            labels.append(self._mode())
-            if len(self._seen) > 1:
-                self._seen.popleft()
+        seen = list(self._seen)
+        labels = [self._mode(seen[-(left + self._later) :]) for left in range(self._waiting, 0, -1)]
         self._seen.clear()
         self._waiting = 0
         return labels

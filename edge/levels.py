@@ -42,9 +42,9 @@ class Together:
         for lower, parents, weight in zip(
             self.levels[1:], self._of_parent, self._weights, strict=True
         ):
-            upper: Floats = np.maximum(p[parents], SMALLEST) ** np.float32(weight)
-            p = said[lower.name] * upper
-            p = p / p.sum()
+            upper = np.maximum(p[parents].astype(np.float64), SMALLEST) ** weight
+            both = np.maximum(said[lower.name], SMALLEST) * upper
+            p = (both / both.sum()).astype(np.float32)
         return self._upwards(self._decoding.update(p, boundary))
 
     @property
@@ -71,7 +71,7 @@ class Levels:
         self._groups = [Together(levels[a:b], specs[a:b]) for a, b in self._spans]
         self._levels = levels
         self._stretches = [Stretches(level, step_us) for level in levels]
-        self._newest: list[StepSeen] = []  # one a level
+        self._newest: list[StepSeen] = []  # one a level; none before anything is known
 
     def listen(self, specs: Sequence[Decoder]) -> None:
         """Take the steps to come as another model's, of the same labels and levels."""
@@ -90,7 +90,14 @@ class Levels:
             observed: share of the model's inputs that was measured.
             modality: what lives, where models share one voice.
             boundary: probability that an action begins at the step, if that is known.
+
+        A step of which nothing is known has the labels of the one before; before the first of which
+        something is, it has none, and is left out.
         """
+        if said is not None and not all(np.isfinite(p).all() for p in said.values()):
+            said = None  # a model that says no numbers says nothing
+        if said is None and not self._newest:
+            return []
         self._newest = [
             StepSeen(step, None if said is None else said[level.name], observed, modality)
             for level in self._levels
@@ -101,7 +108,12 @@ class Levels:
 
     @property
     def provisional(self) -> list[tuple[str, str, float]]:
-        """Level, label and probability of the newest step, open to revision, one a level."""
+        """Level, label and probability of the newest step, open to revision, one a level.
+
+        None before anything is known.
+        """
+        if not self._newest:
+            return []
         best = [label for group in self._groups for label in group.provisional]
         parts = zip(self._levels, self._newest, best, strict=True)
         return [(level.name, level.labels[k], seen.probability(k)) for level, seen, k in parts]
@@ -115,6 +127,7 @@ class Levels:
         """Return what remains, ended as interrupted; everything starts anew."""
         labels = [some for group in self._groups for some in group.finish()]
         parts = zip(self._stretches, labels, strict=True)
+        self._newest = []
         return [change for one, some in parts for change in one.finish(some)]
 
 

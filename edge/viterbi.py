@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.bundle import Decoder
-from sensor_adapters.samples import Floats
+from sensor_adapters.samples import Floats, Int64s
 
 Doubles = npt.NDArray[np.float64]
 SMALLEST = 1e-6  # floor of a probability, so that one bad step can not forbid a label
@@ -27,6 +27,8 @@ class Viterbi:
         self._label_of = np.repeat(np.arange(len(shortest)), shortest)  # (M,)
         self._end = np.cumsum(shortest) - 1  # (K,) the state of each label that may be left
         self._begin = self._end - shortest + 1
+        self._long = np.flatnonzero(shortest > 1)  # labels whose chain is one
+        self._before = np.maximum(np.arange(len(self._label_of)) - 1, 0)  # (M,)
         self.listen(spec)
         self._score: Doubles | None = None  # (M,) of the best path that ends in each state
         self._paths = np.zeros((0, len(self._label_of)), np.int64)  # (P, M) labels of that path
@@ -38,17 +40,8 @@ class Viterbi:
         """
         self._prior = spec.prior_weight * np.asarray(spec.log_prior, np.float64)  # (K,)
         self._weight, self._boundary_weight = spec.evidence_weight, spec.boundary_weight
-        m = len(self._label_of)
-        move = np.asarray(spec.log_transition, np.float64)  # (K, K) from, to
-        self._move = np.full((m, m), -np.inf)
-        inner = np.setdiff1d(np.arange(m), self._end)
-        self._move[inner, inner + 1] = 0.0
-        self._move[np.ix_(self._end, self._begin)] = move
-        self._move[self._end, self._end] = np.diag(move)
-        # a chain is not entered again from its own end
-        own = self._begin != self._end
-        self._move[self._end[own], self._begin[own]] = -np.inf
-        self._changes = self._label_of[:, None] != self._label_of  # (M, M)
+        self._move = np.asarray(spec.log_transition, np.float64)  # (K, K) from, to
+        self._changes = ~np.eye(len(self._prior), dtype=bool)
 
     @property
     def provisional(self) -> int:
@@ -77,15 +70,35 @@ class Viterbi:
             self._score[self._end] = evidence[self._end]
             self._paths = self._label_of[None]
             return self._commit()
-        reach = self._score[:, None] + self._move  # (from, to)
-        if self._boundary_weight and boundary is not None:
-            sure = min(max(float(boundary), SMALLEST), 1 - SMALLEST)
-            reach += self._boundary_weight * np.log(sure / (1 - sure)) * self._changes
-        back = reach.argmax(axis=0)
+        back, reached = self._reach(boundary)
         self._paths = np.vstack([self._paths[:, back], self._label_of])
-        self._score = reach.max(axis=0) + evidence
+        self._score = reached + evidence
         self._score -= self._score.max()
         return self._commit()
+
+    def _reach(self, boundary: float | None) -> tuple[Int64s, Doubles]:
+        """Return (M,) from where each state is best reached, and the score there.
+
+        Inside a chain a state is reached from the one before it alone; its end from itself, too;
+        its beginning from the ends of all others.
+        """
+        assert self._score is not None
+        leave = self._score[self._end][:, None] + self._move  # (K, K)
+        if self._boundary_weight and boundary is not None:
+            sure = min(max(float(boundary), SMALLEST), 1 - SMALLEST)
+            leave += self._boundary_weight * np.log(sure / (1 - sure)) * self._changes
+        stay = leave.diagonal()[self._long].copy()
+        leave[self._long, self._long] = -np.inf
+        source = leave.argmax(axis=0)
+        back = self._before.copy()
+        reached = self._score[back]
+        back[self._begin] = self._end[source]
+        reached[self._begin] = leave[source, np.arange(len(source))]
+        ends = self._end[self._long]
+        stays = stay > self._score[ends - 1]
+        back[ends] = np.where(stays, ends, ends - 1)
+        reached[ends] = np.where(stays, stay, self._score[ends - 1])
+        return back, reached
 
     def _commit(self) -> list[int]:
         """Return what all survivors agree on, or force the best path once the lag is full."""

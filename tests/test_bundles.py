@@ -3,6 +3,7 @@
 import sys
 import types
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -70,6 +71,28 @@ def test_an_engine_refuses_weights_that_answer_otherwise(tmp_path):
     np.savez(other / bundles.REFERENCE, allow_pickle=False, **reference)
     with pytest.raises(BundleError, match="answers its reference"):
         open_engine(bundles.write(other, imu.manifest))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"window_steps": -1}, "operation window_steps is -1, expected 1 to 1000"),
+        ({"window_steps": 4}, "operation window_steps is 4, expected an odd one"),
+        ({"lag_steps": 10**9}, "operation lag_steps is 1000000000, expected 0 to 1000"),
+        ({"smoothing": 2.0}, "operation smoothing is 2.0, expected 0 to 0.999"),
+        ({"evidence_weight": float("nan")}, "evidence_weight"),
+        ({"shortest_steps": (21,) * 10}, "operation shortest_steps is 21, expected 1 to 20"),
+        ({"shortest_steps": (2,) * 3}, "operation shortest_steps length is 3, expected 10"),
+    ],
+)
+def test_a_decoder_that_a_board_could_not_live_with_is_refused(changes, told, tmp_path):
+    imu = bundles.load(live.BUNDLES / "imu")
+    for path in imu.folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    first, *others = imu.manifest.decoders
+    decoders = (msgspec.structs.replace(first, **changes), *others)
+    with pytest.raises(BundleError, match=told):
+        bundles.write(tmp_path, msgspec.structs.replace(imu.manifest, decoders=decoders))
 
 
 def test_a_stations_answer_does_not_depend_on_the_size_of_the_call(bundle):

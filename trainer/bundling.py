@@ -198,17 +198,18 @@ def _decoders(fitted: Fitted, data: Data) -> tuple[Manifest, dict[str, float]]:
     levels, lag = fitted.manifest.levels, decoding.lag_of(fitted.manifest.step_us)
     decoders: list[Decoder] = []
     qualities: list[Quality] = []
+    for level in levels:
+        said = [one[level.name] for one in found]
+        spec, reached = decoding.chosen(level, data.train, data.validation, said, lag)
+        decoders.append(spec)
+        qualities.append(reached)
     if decoding.complete(levels):
         upper, lower = levels
         pairs = [(one[upper.name], one[lower.name]) for one in found]
         both = decoding.chosen_together((upper, lower), data.train, data.validation, pairs, lag)
-        decoders, qualities = [*both[0]], [*both[1]]
-    else:
-        for level in levels:
-            said = [one[level.name] for one in found]
-            spec, reached = decoding.chosen(level, data.train, data.validation, said, lag)
-            decoders.append(spec)
-            qualities.append(reached)
+        lost = sum(q.mean for q in qualities) - sum(q.mean for q in both[1])
+        if lost / 2 <= decoding.AGREEMENT_WORTH:
+            decoders, qualities = [*both[0]], [*both[1]]
     scores = {"argmax_macro_f1": round(fitted.validation_f1, 4)}
     for level, reached in zip(levels, qualities, strict=True):
         scores[f"{level.name}_macro_f1"] = round(reached.macro_f1, 4)

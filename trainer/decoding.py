@@ -28,6 +28,9 @@ SHORTEST_SHARES = (0.0, 0.05, 0.2)
 BOUNDARY_WEIGHTS = (0.0, 0.5, 1.0)
 PARENT_WEIGHTS = (0.5, 1.0, 2.0)
 """Of the level above, where two are decoded together."""
+AGREEMENT_WORTH = 0.05
+"""Quality that it may cost to decode two levels together; where actions lie in several operations,
+and a parent is only where they mostly lie, it costs more."""
 LAG_S = 8
 """How much later than it was answered a step may be committed."""
 SHRINKAGE = 0.5  # imaginary transitions to each label, so that none is impossible

@@ -333,10 +333,12 @@ def refuse_other(folder: Path, recipe: Recipe, seed: int) -> None:
         found = f"{history['recipe']['name']} seed {history['seed']}"
     except (OSError, msgspec.DecodeError, KeyError, TypeError):
         return
-    if found != f"{recipe.name} seed {seed}":
-        raise FitError(
-            f"{folder}: holds {found}, expected another folder for {recipe.name} seed {seed}"
-        )
+    wanted = msgspec.json.decode(msgspec.json.encode(asdict(recipe), enc_hook=str))
+    given = f"{recipe.name} seed {seed}"
+    if found == given and history["recipe"] != wanted:
+        found = f"{found} with other settings"
+    if found != given:
+        raise FitError(f"{folder}: holds {found}, expected another folder for {given}")
 
 
 def load(folder: Path, recipe: Recipe) -> Fitted:

@@ -81,6 +81,8 @@ def online(
 
         chosen = [all_[decoders]] if decoders else lines
         curves = online_tables.curves(chosen, over, results)
+        if not curves:
+            fail("--picture: what sees the future has no delay, expected a model that does not", 2)
         out.print(f"{draw_delay(picture, curves, f'{table}: segments against delay')}")
     show(rows, list(rows[0]), as_json)
 

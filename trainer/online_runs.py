@@ -154,10 +154,19 @@ def _likely(one: Examples) -> Said:
     return Said(scores / scores.sum(1, keepdims=True))
 
 
-def write(run: Run, path: Path) -> None:
-    """Keep what was said, for decoders to come."""
+def is_kept(path: Path, made_of: str) -> bool:
+    """Return whether what was said is there, of a model and data that this text tells."""
+    if not path.is_file():
+        return False
+    with np.load(path, allow_pickle=False) as kept:
+        return "made_of" in kept and str(kept["made_of"]) == made_of
+
+
+def write(run: Run, path: Path, made_of: str) -> None:
+    """Keep what was said, for decoders to come, and what the model was made of."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {"parameters": np.array(run.parameters), "fit_s": np.array(run.fit_s)}
+    arrays["made_of"] = np.array(made_of)
     for name, part in (("validation", run.validation), ("test", run.test)):
         for number, one in enumerate(part.said):
             arrays[f"{name}{number}"] = one.probabilities

@@ -22,7 +22,8 @@ from trainer.stretches import Stretch, is_null
 
 STARTS_WITHIN_S = tuple(range(1, 11))
 FALSE_BELOW, FOUND_FROM = 0.1, 0.5
-"""Overlaps with a true segment of the label: a false alarm has less, a found segment as much."""
+"""A false alarm has less of its own time in common with true segments of its label; a segment is
+found by one whose overlap with it (intersection over union) is as much."""
 
 
 def average_precisions(p: Floats, label: Int64s, *, calibrated: bool = False) -> Floats:
@@ -176,19 +177,19 @@ class Promptness:
     false_alarms_per_min: float
     """Committed segments that are on no true one of their label, per minute of known truth."""
     revisions_per_segment: float
-    """Runs of the label that is shown, beyond one, for each committed segment."""
+    """Runs of steps that were committed otherwise than they were shown, for each segment."""
 
 
 def promptness(parts: Sequence[tuple[Heard, Sequence[Stretch]]]) -> Promptness:
     """Return how soon recordings' true segments were shown and committed."""
     onset: list[int] = []
     commit: list[int] = []
-    missed = false = committed = runs = wanted = 0
+    missed = false = committed = revised = wanted = 0
     known_us = 0
     for one, truth in parts:
         wanted += len(truth)
         known_us += sum(t.end_us - t.start_us for t in truth)
-        runs += 1 + int((np.diff(one.provisional) != 0).sum())
+        revised += _revisions(one)
         committed += len(one.segments)
         for t in truth:
             delay = _shown_after_us(one, t)
@@ -203,14 +204,33 @@ def promptness(parts: Sequence[tuple[Heard, Sequence[Stretch]]]) -> Promptness:
             known = not is_null(s.label) and any(
                 t.start_us < s.end_us and s.start_us < t.end_us for t in truth
             )
-            false += known and overlap < FALSE_BELOW
+            false += known and _share(s, truth) < FALSE_BELOW
     return Promptness(
         *_spread_s(onset),
         missed / max(wanted, 1),
         *_spread_s(commit),
         false / max(known_us / (60 * US_PER_S), 1e-9),
-        (runs - committed) / max(committed, 1),
+        revised / max(committed, 1),
     )
+
+
+def _revisions(one: Heard) -> int:
+    """Return how many runs of steps were committed otherwise than they were shown."""
+    steps = one.first_us + np.arange(len(one.provisional)) * one.step_us
+    last = np.searchsorted([s.start_us for s in one.segments], steps, side="right") - 1
+    labels = np.array([one.labels.index(s.label) for s in one.segments], np.int64)
+    other = (labels[last] != one.provisional).astype(np.int8)
+    return int((np.diff(other, prepend=0) == 1).sum())
+
+
+def _share(one: Stretch, truth: Sequence[Stretch]) -> float:
+    """Return how much of a committed segment lies in true ones of its label, 0..1."""
+    shared = sum(
+        max(min(one.end_us, t.end_us) - max(one.start_us, t.start_us), 0)
+        for t in truth
+        if t.label == one.label
+    )
+    return shared / (one.end_us - one.start_us)
 
 
 def _shown_after_us(one: Heard, true: Stretch) -> int | None:

@@ -27,6 +27,7 @@ from trainer.online_runs import CAUSAL, SALADS, SCORES_ALONE, TEACHER, Part, Run
 from trainer.online_scores import average_precisions, heard, promptness, start_precision
 from trainer.recipe_parts import plain_off_default
 from trainer.recipes import recipe as recipe_of
+from trainer.stretches import is_null
 from trainer.teacher_recipes import settings as teacher_settings
 from trainer.truth import best_label, true_stretches
 
@@ -91,12 +92,13 @@ def judged(run: Run) -> dict[str, Any]:
     part = run.test
     p = np.concatenate([one.probabilities for one in part.said])
     label = np.concatenate([best_label(one.target[level.name]) for one in part.examples])
+    acts = [k for k, name in enumerate(level.labels) if not is_null(name)]
     found = ways(level, step_us, run.train, run.validation.examples, run.validation.said)
     return {
         "parameters": run.parameters,
         "fit_s": round(run.fit_s, 1),
-        "map": _round(float(np.nanmean(average_precisions(p, label)))),
-        "mcap": _round(float(np.nanmean(average_precisions(p, label, calibrated=True)))),
+        "map": _round(float(np.nanmean(average_precisions(p, label)[acts]))),
+        "mcap": _round(float(np.nanmean(average_precisions(p, label, calibrated=True)[acts]))),
         "chosen": winner(found),
         "decoders": {
             name: {
@@ -159,12 +161,13 @@ def _one(name: str, seed: int, data: Path | None, results: Path, work: Path) -> 
     said = work / f"{name}-seed{seed}.npz"
     both = [name, name + CAUSAL] if name.startswith(TEACHER) else [name]
     kept = {one: work / f"{one}-seed{seed}.npz" for one in both}
-    if all(path.is_file() for path in kept.values()):
+    made_of = {one: json.dumps([settings(one), str(data)], sort_keys=True) for one in both}
+    if all(online_runs.is_kept(path, made_of[one]) for one, path in kept.items()):
         runs = {one: online_runs.read(one, data, path) for one, path in kept.items()}
     else:
         runs = online_runs.taught(name, data, seed)
         for one, run in runs.items():
-            online_runs.write(run, kept[one])
+            online_runs.write(run, kept[one], made_of[one])
     for one, run in runs.items():
         figures = {"run": one, "seed": seed, **judged(run), "settings": settings(one)}
         path = results / f"{one}-seed{seed}.json"

@@ -234,10 +234,22 @@ def recipe(name: str) -> Recipe:
         UnknownRecipe: there is none; the text lists those there are.
     """
     whole, head = split_head(name)
-    if head != "gru":
-        return with_head(recipe(whole), head)
-    if name.endswith(ENDING):
-        return at_4_hz(recipe(name.removesuffix(ENDING)))
+    bare = whole.removesuffix(ENDING)
+    found = _named(bare, name)
+    if bare != name and (found.teacher or found.source):
+        raise UnknownRecipe(
+            f"recipe {name!r} is unknown: {bare} learns from another model, step by step, and has"
+            f" no {name.removeprefix(bare)}"
+        )
+    return with_head(at_4_hz(found) if bare != whole else found, head)
+
+
+def _named(name: str, asked: str) -> Recipe:
+    """Return a recipe whose name has no head and no rate behind it.
+
+    Raises:
+        UnknownRecipe: there is none; the text lists those there are, and names what was asked for.
+    """
     for family, (make, modalities) in _FAMILIES.items():
         modality = name.removeprefix(f"{family}-")
         if modality != name and modality in modalities:
@@ -245,7 +257,7 @@ def recipe(name: str) -> Recipe:
     if found := _openpack_named(name) or sphere_named(name):
         return found
     raise UnknownRecipe(
-        f"recipe {name!r} is unknown, expected one of {', '.join(names())}, or"
+        f"recipe {asked!r} is unknown, expected one of {', '.join(names())}, or"
         " sphere-<sensors>-<fold>[-distilled|-dcat|-pretrained] with a fold of"
         f" {', '.join(FOLDS)}, or"
         f" openpack-<split>-<sensors>[{ACTIONS}] with a split of"

@@ -33,7 +33,7 @@ def read(folder: Path) -> dict[str, Examples]:
     Raises:
         RecordingError: a file is missing, or labels and scores do not fit.
     """
-    labels = _lines(folder / "classes.txt")
+    labels = names(folder)
     try:
         with np.load(folder / SCORES, allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in kept.files}
@@ -56,6 +56,12 @@ def read(folder: Path) -> dict[str, Examples]:
     return found
 
 
+def names(folder: Path) -> tuple[str, ...]:
+    """Return the labels; the background is none, and is called Null as everywhere."""
+    found = _lines(folder / "classes.txt")
+    return tuple("Null" if name == "background" else name for name in found)
+
+
 def _lines(path: Path) -> tuple[str, ...]:
     try:
         return tuple(path.read_text(encoding="utf-8").split())
@@ -73,6 +79,11 @@ def split(folder: Path, fold: int) -> tuple[list[Examples], list[Examples], list
     """
     videos = read(folder)
     tested = _lines(folder / f"test.fold{fold}.txt")
+    if strange := sorted(set(tested) - set(videos)):
+        raise RecordingError(
+            f"{folder / f'test.fold{fold}.txt'}: found {strange[0]}, expected one of"
+            f" {', '.join(videos)}"
+        )
     others = [one for name, one in videos.items() if name not in tested]
     people = sorted({one.recording.subject for one in others})[-VALIDATES:]
     return (
@@ -84,7 +95,7 @@ def split(folder: Path, fold: int) -> tuple[list[Examples], list[Examples], list
 
 def manifest(folder: Path) -> Manifest:
     """Return what a detector of these streams names, and how often."""
-    labels = _lines(folder / "classes.txt")
+    labels = names(folder)
     bare = replace(
         recipe("virtual-iot"), name="salads", inputs=(), devices=(), delay_steps=0, step_us=US_PER_S
     )

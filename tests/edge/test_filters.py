@@ -43,6 +43,15 @@ def test_the_mode_is_that_of_the_steps_around():
         assert around.count(label) == max(map(around.count, labels))
 
 
+@given(steps=st.lists(st.integers(0, 2), min_size=1, max_size=20))
+@settings(max_examples=100, deadline=None)
+def test_the_mode_at_the_end_is_that_of_the_steps_that_there_are(steps):
+    spec = msgspec.structs.replace(MODE, window_steps=9)
+    for at, label in enumerate(decoded(spec, [sure(one) for one in steps])):
+        around = steps[max(at - 4, 0) : at + 5]
+        assert around.count(label) == max(map(around.count, around))
+
+
 def test_a_window_of_one_step_is_the_most_likely_label():
     labels = [0, 2, 1, 1, 0]
     spec = msgspec.structs.replace(MODE, window_steps=1)

@@ -80,6 +80,35 @@ def test_a_step_of_which_nothing_is_known_goes_on_as_it_was():
 
 
 @pytest.mark.parametrize("specs", [APART, TOGETHER])
+def test_before_anything_is_known_there_is_nothing(specs):
+    levels = Levels((OPERATION, ACTION), specs, S)
+    assert levels.update(3, None, 0.0) == []
+    assert levels.provisional == []
+    sure = said([0.9, 0.1, 0.8, 0.1, 0.1])
+    found = [change for i in range(4, 8) for change in levels.update(i, sure, 1.0)]
+    found += levels.finish()
+    assert {(s.start_us // S, s.end_us // S) for s in found if s.state != "open"} == {(4, 8)}
+    assert levels.provisional == []
+
+
+def test_a_model_that_says_no_numbers_says_nothing():
+    nothing = {"operation": np.full(2, np.nan, np.float32), "action": np.ones(3, np.float32)}
+    levels = Levels((OPERATION, ACTION), TOGETHER, S)
+    for index in range(6):
+        known = said([0.1, 0.9, 0.1, 0.1, 0.8])
+        levels.update(index, nothing if index == 3 else known, 1.0)
+    ended = [s for s in levels.finish() if s.state != "open"]
+    assert [(s.label, s.end_us // S) for s in ended] == [("pack", 6), ("tape", 6)]
+
+
+def test_a_level_above_that_is_sure_of_another_makes_no_nonsense():
+    strong = (APART[0], msgspec.structs.replace(APART[1], parent_weight=8.0))
+    steps = [[1.0, 0.0, 0.0, 0.0, 1.0]] + [[0.0, 1.0, 0.0, 0.0, 1.0]] * 8
+    ended, _ = heard(steps, strong)
+    assert ended[-1].label == "tape"
+
+
+@pytest.mark.parametrize("specs", [APART, TOGETHER])
 def test_it_starts_anew_after_its_end(specs):
     levels = Levels((OPERATION, ACTION), specs, S)
     first = [levels.update(i, said([0.9, 0.1, 0.8, 0.1, 0.1]), 1.0) for i in range(5)]

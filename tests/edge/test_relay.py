@@ -257,6 +257,11 @@ def test_a_worth_of_something_that_the_model_does_not_have_is_no_worth():
     assert played.switches == [(0, "", "imu")]
 
 
+def test_what_begins_in_silence_begins_where_something_is_seen():
+    played = Played().steps(1, None, None).steps(3, "pick", "pick").end()
+    assert played.segments == [("pick", 1, 4, "interrupted", "imu")]
+
+
 def test_one_dead_step_is_no_gap():
     played = Played().steps(5, "pick", "pick").steps(1, None, None).steps(5, "pick", "pick").end()
     assert played.gaps == []

@@ -49,3 +49,7 @@ def test_a_folder_that_holds_another_student_is_left_as_it_is(tmp_path):
         " ".join(done.stderr.split())
     )
     assert (tmp_path / "history.json").read_text() == history
+    other = json.dumps({"recipe": {"name": "virtual-imu", "width": 16}, "seed": 0})
+    (tmp_path / "history.json").write_text(other)
+    done = trainer("fit", "virtual-imu", "--out", tmp_path, "--updates", 1)
+    assert "holds virtual-imu seed 0 with other settings" in " ".join(done.stderr.split())

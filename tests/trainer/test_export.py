@@ -285,6 +285,14 @@ def test_an_engine_that_mixes_stations_is_refused(student):
         return {name: x[apart.argmin(1)] for name, x in outputs.items()}
 
     check_side_by_side(known, expected, "apart")
+
+    def one_state(given):
+        """Return the right answers, and to all stations the state of their mean."""
+        found = known(given)
+        return {**found, "state": np.broadcast_to(found["state"].mean(0), found["state"].shape)}
+
+    with pytest.raises(ExportError, match="shared: 3 stations at once differ"):
+        check_side_by_side(one_state, expected, "shared")
     with pytest.raises(ExportError, match="mixed: 3 stations at once differ from one by one"):
         check_side_by_side(
             lambda given: {name: x[::-1] for name, x in known(given).items()}, expected, "mixed"

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="needs the trainer's dependencies")
 from tests.made_up_teachers import MANIFEST, RECIPE, recording  # noqa: E402
 from trainer import head_costs, online_runs, online_tables  # noqa: E402
 from trainer.online_recipes import HEADS  # noqa: E402
-from trainer.recipe_parts import Split  # noqa: E402
+from trainer.recipe_parts import Split, UnknownRecipe  # noqa: E402
 from trainer.recipes import recipe  # noqa: E402
 from trainer.teacher_recipes import build  # noqa: E402
 from trainer.whole_recordings import causal_probabilities, probabilities  # noqa: E402
@@ -44,6 +44,18 @@ def test_every_head_stands_behind_any_recipes_name():
     assert recipe("sphere-imu-pairs12-malt-unforeseeing").foreseen_weight == 0
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "virtual-imu-tcn-4hz", "virtual-imu-4hz-4hz", "virtual-imu-tcn-malt",
+        "sphere-imu-pairs12-distilled-4hz", "sphere-imu-pairs12-dcat-4hz",
+    ],
+)  # fmt: skip
+def test_endings_stand_once_and_in_order_and_not_where_they_can_not_be(name):
+    with pytest.raises(UnknownRecipe, match=f"recipe '{name}' is unknown"):
+        recipe(name)
+
+
 @pytest.mark.slow
 def test_a_student_is_heard_taught_or_as_it_was_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("SOLOSENSE_CACHE", str(tmp_path / "cache"))
@@ -54,7 +66,7 @@ def test_a_student_is_heard_taught_or_as_it_was_kept(monkeypatch, tmp_path):
     )  # fmt: skip
     monkeypatch.setattr(online_runs, "recipe_of", lambda _: small)
     (run,) = online_runs.taught("virtual-imu", None, 0).values()
-    online_runs.write(run, tmp_path / "run.npz")
+    online_runs.write(run, tmp_path / "run.npz", "")
     again = online_runs.read("virtual-imu", None, tmp_path / "run.npz")
     figures = online_tables.judged(run)
     assert online_tables.judged(again) == figures

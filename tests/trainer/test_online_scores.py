@@ -1,6 +1,7 @@
 """How right, how soon and how steadily: figures whose values can be told beforehand."""
 
 import math
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -100,6 +101,12 @@ def test_a_committed_segment_that_is_on_no_true_one_is_a_false_alarm():
     assert promptness([(played([0] * 60), truth(("a", 60)))]).false_alarms_per_min == 0
 
 
+def test_a_short_segment_inside_a_long_true_one_is_no_false_alarm():
+    said = ([0] * 5 + [1]) * 10
+    found = promptness([(played(said), truth(("a", 60)))])
+    assert found.false_alarms_per_min == pytest.approx(10)  # the ten of b
+
+
 def test_what_is_said_where_nothing_is_known_is_no_false_alarm():
     found = promptness([(played([0] * 30 + [2] * 30), truth(("a", 30)))])
     assert found.false_alarms_per_min == 0
@@ -109,11 +116,15 @@ def test_a_label_that_flickers_before_it_is_committed_is_a_revision():
     labels = [0] * 10 + [1] + [0] * 10
     mode = msgspec.structs.replace(ARGMAX, window_steps=1)
     assert promptness([(played(labels, mode), truth(("a", 21)))]).revisions_per_segment == 0
-    viterbi = msgspec.structs.replace(decoder("operation", 3, lag=5), evidence_weight=0.9)
-    seen = played([0] * 10 + [1, 1] + [0] * 10, viterbi, sure=0.99)
-    runs = 1 + int((np.diff(seen.provisional) != 0).sum())
-    found = promptness([(seen, truth(("a", 22)))])
-    assert found.revisions_per_segment == (runs - len(seen.segments)) / len(seen.segments)
+    wide = msgspec.structs.replace(ARGMAX, window_steps=3, lag_steps=1)
+    # of two that are as many the newer is shown: b at the third step, which is a after all
+    seen = played([0, 0, 1, 0, 0, 0, 1, 1, 1], wide)
+    committed = [0] * 6 + [1] * 3
+    other = [a != b for a, b in zip(seen.provisional.tolist(), committed, strict=True)]
+    begun = [now and not before for before, now in pairwise([False, *other])]
+    found = promptness([(seen, truth(("a", 6), ("b", 3)))])
+    assert sum(begun) > 0
+    assert found.revisions_per_segment == sum(begun) / 2
 
 
 def test_starts_that_are_found_in_time_are_precise_and_others_are_not():

@@ -51,8 +51,12 @@ def test_a_run_is_judged_and_kept(folder, monkeypatch):
     chosen = figures["decoders"][figures["chosen"]]
     assert chosen["f1_50"] > plain["decoders"]["arg-max"]["f1_50"] + 0.3
     assert chosen["onset_s"] >= 1.0
-    online_runs.write(run, folder / "kept" / "run.npz")
-    again = online_runs.read(name, folder, folder / "kept" / "run.npz")
+    kept = folder / "kept" / "run.npz"
+    online_runs.write(run, kept, "these settings")
+    assert online_runs.is_kept(kept, "these settings")
+    assert not online_runs.is_kept(kept, "others")
+    assert not online_runs.is_kept(folder / "nothing.npz", "these settings")
+    again = online_runs.read(name, folder, kept)
     assert online_tables.judged(again) == figures
 
 
@@ -97,6 +101,18 @@ def test_progress_rises_from_the_beginning_of_a_segment_to_its_end():
     found = ramps(torch.tensor([2, 2, 2, 2, 0, 2]), 3)
     assert found[:, 2].tolist() == [0.25, 0.5, 0.75, 1.0, 0.0, 1.0]
     assert found[:, 0].tolist() == [0, 0, 0, 0, 1.0, 0]
+
+
+def test_background_is_no_action(folder):
+    (folder / "classes.txt").write_text("cut\nbackground\nserve\n")
+    salads.read.cache_clear()
+    assert salads.manifest(folder).levels[0].labels == ("cut", "Null", "serve")
+
+
+def test_a_fold_of_videos_that_are_not_there_is_told(folder):
+    (folder / "test.fold1.txt").write_text("rgb-00-1\nrgb-99-1\n")
+    with pytest.raises(RecordingError, match="found rgb-99-1, expected one of rgb-00-1, rgb-00-2"):
+        salads.split(folder, 1)
 
 
 def test_a_folder_without_scores_is_told(tmp_path):
