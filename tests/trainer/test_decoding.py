@@ -1,6 +1,7 @@
 """Decoders are made of training labels and chosen by the segments they make on validation."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,9 +129,10 @@ def test_together_both_levels_are_as_good_as_can_be_and_agree():
     p[np.arange(len(fine)), said] = 0.7
     both = (noisy(coarse), Said(p))
     levels = (LEVEL, ACTION)
-    specs, reached = decoding.chosen_together(levels, [day], [day], [both], 8)
+    days: list[Any] = [day]
+    specs, reached = decoding.chosen_together(levels, days, days, [both], 8)
     assert specs[1].parent_weight > 0
     assert min(one.mean for one in reached) > 0.85
     upper, lower = decoding.decoded_together(levels, specs, both)
     assert (parents[lower] == upper).all()
-    assert decoding.quality(LEVEL, [day], [upper]) == reached[0]
+    assert decoding.quality(LEVEL, days, [upper]) == reached[0]

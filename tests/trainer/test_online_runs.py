@@ -40,7 +40,9 @@ def test_every_head_stands_behind_any_recipes_name():
         assert (found.malt is not None, bool(found.tcn_layers)) == (
             head.startswith("malt"), head == "tcn",
         )  # fmt: skip
-    assert recipe("sphere-imu-pairs12-malt-all-keys").malt.top == 64
+    whole = recipe("sphere-imu-pairs12-malt-all-keys").malt
+    assert whole is not None
+    assert whole.top == whole.long == 64
     assert recipe("sphere-imu-pairs12-malt-unforeseeing").foreseen_weight == 0
 
 

@@ -32,7 +32,7 @@ def probabilities(labels, sure=0.9):
 
 def played(labels, spec=ARGMAX, delay=1, sure=0.9):
     p = probabilities(labels, sure)
-    return heard(LEVEL, spec, p, np.zeros(len(p)), 0, S, delay)
+    return heard(LEVEL, spec, p, np.zeros(len(p), np.float32), 0, S, delay)
 
 
 def truth(*runs):

@@ -1,5 +1,7 @@
 """Detectors over streams of scores: read, taught, judged; what is wrong with the files is told."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ LABELS = ("cut", "mix", "serve")
 def folder(tmp_path):
     """Return made-up videos of four people, two each; scores are right three times in four."""
     rng = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for person in range(4):
         for take in (1, 2):
             label = np.repeat(rng.permutation(3), rng.integers(15, 25, 3))
@@ -122,6 +124,7 @@ def test_a_folder_without_scores_is_told(tmp_path):
     (tmp_path / "classes.txt").write_text("a\nb\n")
     with pytest.raises(RecordingError, match="expected 50 Salads' scores"):
         salads.read(tmp_path)
-    np.savez(tmp_path / "mid_scores.npz", **{"v/S": np.zeros((5, 3)), "v/Y": np.zeros(5)})
+    wrong: dict[str, Any] = {"v/S": np.zeros((5, 3)), "v/Y": np.zeros(5)}
+    np.savez(tmp_path / "mid_scores.npz", **wrong)
     with pytest.raises(RecordingError, match=r"v has scores \(5, 3\), expected \(5, 2\)"):
         salads.read(tmp_path)

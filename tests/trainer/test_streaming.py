@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from trainer.student import Student, StudentConfig  # noqa: E402
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 STEPS = 2000
 MALT = MaltConfig(width=32, heads=4, long=24, stride=4, short=8, top=18)
-HEADS = {"gru": {}, "tcn": {"tcn_layers": 5}, "malt": {"malt": MALT}}
+HEADS: dict[str, dict[str, Any]] = {"gru": {}, "tcn": {"tcn_layers": 5}, "malt": {"malt": MALT}}
 ENGINES = {
     "litert": (export.to_tflite, LiteRtEngine, "model.tflite"),
     "onnx": (export.to_onnx, OnnxEngine, "model.onnx"),
@@ -31,7 +32,7 @@ ENGINES = {
 @pytest.fixture(scope="module", params=HEADS)
 def student(request):
     torch.manual_seed(0)
-    given = {
+    given: dict[str, Any] = {
         "inputs": (("imu", 10, 3),), "levels": (("operation", 5),), "devices": 2, "width": 8,
         "hidden": 32, **HEADS[request.param],
     }  # fmt: skip
@@ -44,7 +45,9 @@ def engine(request, student, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / name
     write(student, path, "float32")
     config = student.config
-    manifest = SimpleNamespace(tensor_inputs=config.input_names, tensor_outputs=config.output_names)
+    manifest: Any = SimpleNamespace(
+        tensor_inputs=config.input_names, tensor_outputs=config.output_names
+    )
     return kind(path, manifest)
 
 

@@ -95,5 +95,7 @@ def test_a_size_that_there_is_not_is_refused_with_those_there_are(tmp_path):
 
 
 def test_malt_is_as_wide_as_its_student():
-    assert sized(recipe("virtual-imu-malt"), "small").malt.width == SIZES["small"].hidden
+    malt = sized(recipe("virtual-imu-malt"), "small").malt
+    assert malt is not None
+    assert malt.width == SIZES["small"].hidden
     student(sized(recipe("virtual-imu-malt"), "small"))
