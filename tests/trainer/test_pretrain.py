@@ -167,7 +167,7 @@ def test_the_commands_pretrain_and_start_from_it(tmp_path):
     assert "took encoders.imu, fuse, gru" in done.stderr
     history = json.loads((run / "history.json").read_text())
     assert history["started_from"] == {"file": str(file), "sha256": said["sha256"]}
-    done = trainer(*fitted)
+    done = trainer("fit", "virtual-imu", "--out", tmp_path / "other", *fitted[4:])
     assert done.returncode == 2
     assert "expected a part that fits the student" in done.stderr
 
