@@ -11,19 +11,16 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from edge.bundle import Input, Level, Manifest
 from edge.windows import cut
 from sensor_adapters.recording import Recording
 from trainer import datasets, teach
@@ -164,19 +161,7 @@ def random_parts(recipe: TeacherRecipe, steps: int = 2000, labels: int = 10) -> 
     """Return two recordings of noise in the shapes of a recipe."""
     rng = np.random.default_rng(0)
     source = recipe.source
-    levels = tuple(
-        Level(name=name, labels=tuple(f"{name} {k}" for k in range(labels)), parents=())
-        for name in source.levels
-    )
-    manifest: Manifest = datasets.unscaled(replace(source, inputs=()), levels, [])
-    inputs = tuple(
-        Input(
-            name=b.name, rate_hz=b.rate_hz, channels=b.channels, units=("1",) * len(b.channels),
-            mean=(0.0,) * len(b.channels), std=(1.0,) * len(b.channels), max_gap_us=b.max_gap_us,
-        )
-        for b in source.inputs
-    )  # fmt: skip
-    manifest = msgspec.structs.replace(manifest, inputs=inputs)
+    manifest = datasets.unseen(source, labels)
 
     def one() -> Examples:
         tensors: dict[str, np.ndarray] = {}
@@ -190,7 +175,7 @@ def random_parts(recipe: TeacherRecipe, steps: int = 2000, labels: int = 10) -> 
             tensors["in_use_observed"] = np.ones(pair, np.float32)
         target = {
             level.name: np.eye(labels, dtype=np.float32)[rng.integers(0, labels, steps)]
-            for level in levels
+            for level in manifest.levels
         }
         return Examples(Recording("noise", "noise", "noise", (), {}), 0, tensors, target)
 

@@ -108,6 +108,20 @@ def unscaled(
     ``whole``: some recording must have a device at every place that the recipe names.
     """
     inputs = tuple(_input(block, recordings, whole) for block in recipe.inputs)
+    return _manifest(recipe, levels, inputs)
+
+
+def unseen(recipe: Recipe, labels: int) -> Manifest:
+    """Return what a recipe's models read where there are no recordings: any units and labels."""
+    levels = tuple(
+        Level(name=name, labels=tuple(f"{name} {k}" for k in range(labels)))
+        for name in recipe.levels
+    )
+    inputs = tuple(_unscaled(block, ("1",) * len(block.channels)) for block in recipe.inputs)
+    return _manifest(recipe, levels, inputs)
+
+
+def _manifest(recipe: Recipe, levels: tuple[Level, ...], inputs: tuple[Input, ...]) -> Manifest:
     names = [n for block in inputs for n in (block.name, f"{block.name}_observed")]
     names += ["in_use", "in_use_observed"] if recipe.devices else []
     return Manifest(
@@ -151,12 +165,16 @@ def _input(block: Block, recordings: list[Recording], whole: bool) -> Input:
                 f" {block.name}; found {', '.join(sorted(streams))}"
             )
         units.append(streams[placement].channels[streams[placement].column(name)].unit)
+    return _unscaled(block, tuple(units))
+
+
+def _unscaled(block: Block, units: tuple[str, ...]) -> Input:
     count = len(block.channels)
     return Input(
         name=block.name,
         rate_hz=block.rate_hz,
         channels=block.channels,
-        units=tuple(units),
+        units=units,
         mean=(0.0,) * count,
         std=(1.0,) * count,
         max_gap_us=block.max_gap_us,

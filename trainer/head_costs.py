@@ -8,7 +8,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,10 @@ import msgspec
 import numpy as np
 import torch
 
-from edge.bundle import Arrays, Input, Level, Manifest
+from edge.bundle import Arrays, Manifest
 from edge.engine import LiteRtEngine
 from trainer import datasets, export, malt_recomputed
 from trainer.fit import student_config
-from trainer.heads import LearntMalt
 from trainer.malt_recomputed import MaltRecomputed
 from trainer.malt_stream import MaltStep
 from trainer.online_recipes import with_head
@@ -29,7 +28,7 @@ from trainer.recipe_parts import Recipe
 from trainer.student import Student, StudentConfig, StudentStep
 
 STATIONS = (1, 10, 100, 500)
-ROUNDS = 7
+ROUNDS = 15
 LEAST_S = 0.05
 """A turn lasts at least this long."""
 BETWEEN, RECOMPUTED = "malt, nothing enters", "malt, all anew"
@@ -37,60 +36,37 @@ LABELS = 20
 
 
 @dataclass(frozen=True)
-class _Recomputing(StudentConfig):
-    """A student whose MALT keeps features alone."""
+class _Carrying(StudentConfig):
+    """A student that carries another state than its head does."""
+
+    carried: int = 0
 
     @property
     def recurrent_size(self) -> int:
-        assert self.malt is not None
-        return malt_recomputed.state_size(self.malt)
-
-
-class _RecomputingStep(StudentStep):
-    """One step of it."""
-
-    def __init__(self, student: Student) -> None:
-        super().__init__(student)
-        assert isinstance(student.past, LearntMalt)
-        self.past: Any = MaltRecomputed(student.past.head)
-        self.train(False)
+        return self.carried
 
 
 def steps_of(recipe: Recipe, heads: Sequence[str]) -> Iterator[tuple[str, StudentStep, Manifest]]:
     """Give the step of a student of random weights with each head, and what it reads."""
-    manifest = _manifest(recipe)
+    manifest = datasets.unseen(recipe, LABELS)
     for head in heads:
-        config = student_config(with_head(recipe, head), manifest)
         torch.manual_seed(0)
-        step = StudentStep(Student(config))
-        yield head, step, msgspec.structs.replace(manifest, state_size=config.state_size)
+        step = StudentStep(Student(student_config(with_head(recipe, head), manifest)))
+        ways = {head: step}
         if isinstance(step.past, MaltStep):
-            between = StudentStep(step.student)
-            between.past = MaltStep(step.past.head, between=True)
-            yield BETWEEN, between, msgspec.structs.replace(manifest, state_size=config.state_size)
-            wide = _Recomputing(**{name: getattr(config, name) for name in vars(config)})
-            torch.manual_seed(0)
-            again = _RecomputingStep(Student(wide))
-            yield RECOMPUTED, again, msgspec.structs.replace(manifest, state_size=wide.state_size)
+            malt, config = step.past.head, step.past.config
+            between = MaltStep(malt, between=True)
+            ways[BETWEEN] = _with(step, between, config.moving_size)
+            ways[RECOMPUTED] = _with(step, MaltRecomputed(malt), malt_recomputed.state_size(config))
+        for name, one in ways.items():
+            yield name, one, msgspec.structs.replace(manifest, state_size=one.config.state_size)
 
 
-def _manifest(recipe: Recipe) -> Manifest:
-    """Return what a recipe's models read and name, in any units."""
-    levels = tuple(
-        Level(name=name, labels=tuple(f"{name} {k}" for k in range(LABELS)))
-        for name in recipe.levels
-    )
-    bare = datasets.unscaled(replace(recipe, inputs=()), levels, [])
-    inputs = tuple(
-        Input(
-            name=b.name, rate_hz=b.rate_hz, channels=b.channels, units=("1",) * len(b.channels),
-            mean=(0.0,) * len(b.channels), std=(1.0,) * len(b.channels), max_gap_us=b.max_gap_us,
-        )
-        for b in recipe.inputs
-    )  # fmt: skip
-    names = [n for b in inputs for n in (b.name, f"{b.name}_observed")]
-    names += ["in_use", "in_use_observed"] if recipe.devices else []
-    return msgspec.structs.replace(bare, inputs=inputs, tensor_inputs=(*names, "state"))
+def _with(step: StudentStep, past: Any, carried: int) -> StudentStep:
+    """Return the same student with another form of its head."""
+    other = StudentStep(step.student)
+    other.past, other.config = past.eval(), _Carrying(**vars(step.config), carried=carried)
+    return other
 
 
 def rows(

@@ -107,6 +107,14 @@ class Unit(nn.Module):
         said: Tensor = self.own_norm(x + self.drop(self.own(x, x, own)))
         return said
 
+    def newest(self, x: Tensor, seen: Tensor) -> Tensor:
+        """Return (B, 1, D): the last query after its self-attention, to all that are ``seen``."""
+        own, last = self.own, x[:, -1:]
+        keys, values = own.split(own.key(x)), own.split(own.value(x))
+        weights = kept(own.asked(last) @ keys.transpose(-1, -2), seen, own.top)
+        said: Tensor = self.own_norm(last + own.found(weights, values))
+        return said
+
     def ended(self, asks: Tensor, found: Tensor) -> Tensor:
         """Return the unit's word of the queries and what they found in the memory."""
         x = self.other_norm(asks + self.drop(found))
@@ -207,9 +215,14 @@ class Malt(nn.Module):
         causal = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
         own = causal & seen[:, None, None]  # (B, 1, S, S)
         for number, found in enumerate(branches):
-            decoder = self.decoders[min(number, len(self.decoders) - 1)]
-            x = decoder(x, found, own, _all(found))
+            x = self.decoder(number)(x, found, own, _all(found))
         return x
+
+    def decoder(self, number: int) -> Stack:
+        """Return what reads the short memory with what a branch found."""
+        one = self.decoders[min(number, len(self.decoders) - 1)]
+        assert isinstance(one, Stack)
+        return one
 
 
 def _all(memory: Tensor) -> Tensor:

@@ -45,13 +45,17 @@ class MaltConfig:
         """Floats that a station carries from step to step.
 
         The short memory's features, which of its places and of the long one's are full, where in
-        its stride the step is; then what each branch found, and of each scores and values.
+        its stride the step is; keys and values of what each branch found; scores and values of all.
         """
-        found = [self.short * self.width] * self.branches
-        each = [
-            n for q in self.queries for n in (self.heads * q * self.long, self.long * self.width)
-        ]
-        return (self.short * self.width, self.short, self.long, 1, *found, *each)
+        found = [2 * self.short * self.width] * self.branches
+        rows = self.heads * sum(self.queries)
+        queues = (rows * self.long, self.branches * self.long * self.width)
+        return (self.short * self.width, self.short, self.long, 1, *found, *queues)
+
+    @property
+    def moving_size(self) -> int:
+        """Floats that are other ones after a step at which nothing enters the long memory."""
+        return sum(self.state_sizes[: 4 + self.branches])
 
     @property
     def state_size(self) -> int:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.malt import Branch, Malt, Said, Stack, kept, memories
+from trainer.malt import Branch, Malt, Said, SparseAttention, kept, memories
 from trainer.malt_config import MaltConfig
 
 AT_ONCE = 512
@@ -94,115 +94,135 @@ def passed(x: Tensor, parts: Sequence[Tensor], config: MaltConfig) -> Passed:
 class MaltStep(nn.Module):
     """One step of N stations: features (N, D) and state in, (N, D) and state out.
 
-    What the branches found stands in the state as well, and is what it was until something enters
-    the long memory, every ``stride``-th step. ``between`` is the same step where nothing does, and
-    where it is not the first; it costs a fraction.
+    What decoders read of the branches stands in the state as well, and is what it was until
+    something enters the long memory, every ``stride``-th step. ``between`` is the same step where
+    nothing does, and where it is not the first; it costs a fraction, and leaves the queues where
+    they are: of the state it reads and gives ``MaltConfig.moving_size`` floats, the first ones.
     """
 
     def __init__(self, head: MaltHead, *, between: bool = False) -> None:
         super().__init__()
         self.head, self.config, self.between = head, head.malt.config, between
-        self.asked = nn.ModuleList(_Asked(branch, head.malt) for branch in _branches(head.malt))
+        self.asked = _Asked(head.malt)
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return what is known at the step, and the state to read on from.
 
         Args:
             x: (N, D) the step's features.
-            state: (N, S), ``MaltConfig.state_size`` floats.
+            state: (N, S), ``MaltConfig.state_size`` floats, between entries the first of them.
         """
         c, head = self.config, self.head
-        parts = [state[:, a:b] for a, b in pairwise((0, *accumulate(c.state_sizes)))]
+        sizes = c.state_sizes[: 4 + c.branches] if self.between else c.state_sizes
+        parts = [state[:, a:b] for a, b in pairwise((0, *accumulate(sizes)))]
         after = passed(x, parts[:4], c)
-        known, queues = parts[4 : 4 + c.branches], parts[4 + c.branches :]
-        branches: tuple[Tensor, ...] = ()
-        if self.between:
-            branches = tuple(one.unflatten(1, (c.short, c.width)) for one in known)
-        else:
-            branches, queues = self._read(after, queues)
-        said = self._newest(torch.relu(head.short(after.features)), after.short_full, branches)
+        known, queues = parts[4 : 4 + c.branches], tuple(parts[4 + c.branches :])
+        if not self.between:
+            enters = torch.relu(head.long(after.oldest))
+            branches, queues = self.asked(enters, after.arrives, after.long_full, *queues)
+            known = [
+                _offered(head.malt.decoder(number).unit.other, found)
+                for number, found in enumerate(branches)
+            ]
+        said = self._newest(torch.relu(head.short(after.features)), after.short_full, known)
         places = [after.features.flatten(1), after.short_full, after.long_full, after.phase]
-        found = [one.flatten(1) for one in branches]
-        return said, torch.cat([*places, *found, *queues], 1)
+        return said, torch.cat([*places, *known, *queues], 1)
 
-    def _read(
-        self, after: Passed, queues: Sequence[Tensor]
-    ) -> tuple[tuple[Tensor, ...], list[Tensor]]:
-        """Return what the branches find, (N, S, D) each, and their queues after the step."""
-        enters = torch.relu(self.head.long(after.oldest))
-        branches: tuple[Tensor, ...] = ()
-        moved: list[Tensor] = []
-        for number, asked in enumerate(self.asked):
-            assert isinstance(asked, _Asked)
-            found, scores, values = asked(
-                enters, after.arrives, after.long_full, queues[2 * number], queues[2 * number + 1]
+    def _newest(self, short: Tensor, full: Tensor, known: Sequence[Tensor]) -> Tensor:
+        """Return (N, D): the newest step with what each branch found, coarse first."""
+        c, malt = self.config, self.head.malt
+        x, seen = malt.placed(short), full[:, None, None] > 0.5
+        every = torch.ones(c.short, dtype=torch.bool, device=x.device)
+        causal = torch.ones(c.short, c.short, dtype=torch.bool, device=x.device).tril()
+        for number, offered in enumerate(known, 1):
+            decoder = malt.decoder(number - 1)
+            unit, attention = decoder.unit, decoder.unit.other
+            # of the last reading only the newest step is wanted
+            last = number == c.branches
+            asks = unit.newest(x, seen) if last else unit.begun(x, causal & seen)
+            keys, values = offered.chunk(2, 1)
+            scores = attention.asked(asks) @ keys.unflatten(1, (c.heads, -1, c.short))
+            found = attention.found(
+                kept(scores, every, attention.top), values.unflatten(1, (c.heads, c.short, -1))
             )
-            branches = (*branches, asked.branch.refined(found, branches))
-            moved += [scores, values]
-        return branches, moved
+            x = decoder.norm(unit.ended(asks, found))
+        return x[:, 0]
 
-    def _newest(self, short: Tensor, full: Tensor, branches: tuple[Tensor, ...]) -> Tensor:
-        """Return (N, D): the newest step with what each branch found."""
-        malt = self.head.malt
-        *earlier, last = branches
-        x = malt.decoded(short, full > 0.5, tuple(earlier)) if earlier else malt.placed(short)
-        decoder = malt.decoders[-1]
-        assert isinstance(decoder, Stack)
-        unit, own = decoder.unit, decoder.unit.own
-        newest = x[:, -1:]
-        keys, values = own.split(own.key(x)), own.split(own.value(x))
-        weights = kept(
-            own.asked(newest) @ keys.transpose(-1, -2), full[:, None, None] > 0.5, own.top
-        )
-        asks = unit.own_norm(newest + own.found(weights, values))
-        every = torch.ones(last.shape[1], dtype=torch.bool, device=x.device)
-        said: Tensor = decoder.norm(unit.ended(asks, unit.other(asks, last, every)))
-        return said[:, 0]
+
+def _offered(attention: SparseAttention, found: Tensor) -> Tensor:
+    """Return (N, 2 S D): the keys and values that a decoder reads of what a branch found."""
+    keys = attention.split(attention.key(found)).transpose(-1, -2)
+    values = attention.split(attention.value(found))
+    return torch.cat([keys.flatten(1), values.flatten(1)], 1)
 
 
 class _Asked(nn.Module):
-    """A branch's reading of the long memory, its queries asked once and for all."""
+    """The branches' readings of the long memory, their queries asked once and for all.
+
+    All branches side by side: R rows of scores, as many as heads times queries in all.
+    """
 
     scored: Tensor
-    asks: Tensor
+    valued: Tensor
     place_scores: Tensor
     place_values: Tensor
 
-    def __init__(self, branch: Branch, malt: Malt) -> None:
+    def __init__(self, malt: Malt) -> None:
         super().__init__()
-        self.branch, self.config = branch, malt.config
-        unit = branch.first.unit
-        attention = unit.other
+        c = self.config = malt.config
+        self.branches = malt.branches
+        places = malt.places[None, : c.long]
+        scored, place_scores, valued, place_values = [], [], [], []
         with torch.no_grad():
-            every = torch.ones(len(branch.queries), dtype=torch.bool)
-            asks = unit.begun(branch.queries[None], every)  # (1, Q, D)
-            queries = attention.asked(asks)  # (1, H, Q, D/H)
-            places = malt.places[None, : self.config.long]
-            keys = attention.split(attention.key(places))
-            self.register_buffer("asks", asks)
-            weight = attention.key.weight.unflatten(0, (self.config.heads, -1))  # (H, D/H, D)
-            self.register_buffer("scored", (queries[0] @ weight).flatten(0, 1))  # (H Q, D)
-            self.register_buffer("place_scores", (queries @ keys.transpose(-1, -2))[0])
-            self.register_buffer("place_values", attention.value(places)[0])
+            for number, branch in enumerate(_branches(malt)):
+                unit, attention = branch.first.unit, branch.first.unit.other
+                every = torch.ones(len(branch.queries), dtype=torch.bool)
+                asks = unit.begun(branch.queries[None], every)  # (1, Q, D)
+                self.register_buffer(f"asks{number}", asks)
+                queries = attention.asked(asks)[0]  # (H, Q, D/H)
+                weight = attention.key.weight.unflatten(0, (c.heads, -1))  # (H, D/H, D)
+                scored.append((queries @ weight).flatten(0, 1))
+                keys = attention.split(attention.key(places))[0]
+                place_scores.append((queries @ keys.transpose(-1, -2)).flatten(0, 1))
+                valued.append(attention.value.weight)
+                place_values.append(attention.value(places)[0])
+            self.register_buffer("scored", torch.cat(scored))  # (R, D)
+            self.register_buffer("place_scores", torch.cat(place_scores))  # (R, L)
+            self.register_buffer("valued", torch.cat(valued))  # (branches D, D)
+            self.register_buffer("place_values", torch.cat(place_values, 1))  # (L, branches D)
 
     def forward(
         self, enters: Tensor, arrives: Tensor, full: Tensor, scores: Tensor, values: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what is found (N, Q, D), and both queues after the step, flat."""
-        c, unit = self.config, self.branch.first.unit
-        attention = unit.other
-        count = len(self.branch.queries)
-        column = functional.linear(enters, self.scored)  # (N, H Q)
-        rows = scores.unflatten(1, (c.heads * count, c.long))
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]]:
+        """Return what the branches find, (N, S, D) each, and the queues after the step, flat.
+
+        Args:
+            enters: (N, D) what may enter the long memory.
+            arrives: (N, 1) 1 where it does, else 0.
+            full: (N, L) which places are full after it.
+            scores: (N, R L).
+            values: (N, branches L D).
+        """
+        c = self.config
+        column = functional.linear(enters, self.scored)  # (N, R)
+        rows = scores.unflatten(1, (-1, c.long))
         rows = pushed(rows, enters=arrives[:, None], newest=column[..., None], axis=2)
-        value = functional.linear(enters, attention.value.weight)
-        kept_values = values.unflatten(1, (c.long, c.width))
-        kept_values = pushed(kept_values, enters=arrives[:, None], newest=value[:, None], axis=1)
-        known = rows.unflatten(1, (c.heads, count)) + self.place_scores
-        weights = kept(known, full[:, None, None] > 0.5, attention.top)
-        found = attention.found(weights, attention.split(kept_values + self.place_values))
-        said: Tensor = self.branch.first.norm(unit.ended(self.asks, found))
-        return said, rows.flatten(1), kept_values.flatten(1)
+        value = functional.linear(enters, self.valued)
+        queue = values.unflatten(1, (c.long, -1))
+        queue = pushed(queue, enters=arrives[:, None], newest=value[:, None], axis=1)
+        weights = kept(rows + self.place_scores, full[:, None] > 0.5, c.top)
+        each = weights.split([c.heads * count for count in c.queries], 1)
+        seen = (queue + self.place_values).chunk(c.branches, 2)
+        branches: tuple[Tensor, ...] = ()
+        for number, branch in enumerate(self.branches):
+            assert isinstance(branch, Branch)
+            unit, attention = branch.first.unit, branch.first.unit.other
+            found = attention.found(
+                each[number].unflatten(1, (c.heads, -1)), attention.split(seen[number])
+            )
+            said = branch.first.norm(unit.ended(getattr(self, f"asks{number}"), found))
+            branches = (*branches, branch.refined(said, branches))
+        return branches, (rows.flatten(1), queue.flatten(1))
 
 
 def pushed(queue: Tensor, enters: Tensor, newest: Tensor, axis: int) -> Tensor:
@@ -215,7 +235,7 @@ def pushed(queue: Tensor, enters: Tensor, newest: Tensor, axis: int) -> Tensor:
         axis: of time.
     """
     moved = torch.cat([queue.narrow(axis, 1, queue.shape[axis] - 1), newest], axis)
-    return torch.where(enters > 0.5, moved, queue)
+    return enters * moved + (1 - enters) * queue  # exact, and sooner than a choice
 
 
 def _branches(malt: Malt) -> Iterator[Branch]:

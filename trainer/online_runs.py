@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from edge.bundle import Arrays, Manifest
-from sensor_adapters.recording import Recording
 from trainer import datasets, fit, prepared, salads, score_detectors, teach
 from trainer.datasets import Examples
 from trainer.decoding import Said
@@ -39,11 +38,6 @@ class Part:
 
     examples: list[Examples]
     said: list[Said]
-
-    @property
-    def recordings(self) -> list[Recording]:
-        """The recordings."""
-        return [one.recording for one in self.examples]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from edge.bundle import Decoder, Level
 from edge.levels import Levels
 from edge.segments import Segment
 from sensor_adapters.samples import US_PER_S, Floats, Int64s
-from trainer.segment_scores import matches
 from trainer.stretches import Stretch, is_null
 
 STARTS_WITHIN_S = tuple(range(1, 11))
@@ -265,12 +264,3 @@ def _spread_s(delays_us: Sequence[int]) -> tuple[float, float]:
         return float("nan"), float("nan")
     half, most = np.percentile(np.array(delays_us) / US_PER_S, [50, 95])
     return float(half), float(most)
-
-
-def found_share(parts: Sequence[tuple[Heard, Sequence[Stretch]]], overlap: float) -> float:
-    """Return segmental F1 of what was committed, 0..1."""
-    total = sum(
-        (matches(truth, one.stretches, overlap) for one, truth in parts[1:]),
-        matches(parts[0][1], parts[0][0].stretches, overlap),
-    )
-    return total.f1

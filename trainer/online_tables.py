@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from edge.bundle import Decoder
 from trainer import online_runs, score_detectors, tables
 from trainer.metrics import evaluate_recordings
 from trainer.named_teachers import teacher
@@ -111,7 +112,7 @@ def judged(run: Run) -> dict[str, Any]:
     }
 
 
-def _figures(run: Run, part: Part, spec: Any) -> dict[str, float | None]:
+def _figures(run: Run, part: Part, spec: Decoder) -> dict[str, float | None]:
     level, manifest = run.manifest.levels[0], run.manifest
     known = []
     for one, said in zip(part.examples, part.said, strict=True):
@@ -158,7 +159,6 @@ def fill(
 
 def _one(name: str, seed: int, data: Path | None, results: Path, work: Path) -> str:
     torch.set_num_threads(1)
-    said = work / f"{name}-seed{seed}.npz"
     both = [name, name + CAUSAL] if name.startswith(TEACHER) else [name]
     kept = {one: work / f"{one}-seed{seed}.npz" for one in both}
     made_of = {one: json.dumps([settings(one), str(data)], sort_keys=True) for one in both}
@@ -174,7 +174,7 @@ def _one(name: str, seed: int, data: Path | None, results: Path, work: Path) -> 
         new = path.with_suffix(f".{os.getpid()}")
         new.write_text(json.dumps(figures, indent=1) + "\n")
         os.replace(new, path)
-    return f"{said.stem}: mAP {figures['map']:.3f} in {figures['fit_s']:.0f} s"
+    return f"{name}-seed{seed}: mAP {figures['map']:.3f} in {figures['fit_s']:.0f} s"
 
 
 DECODER_FIGURES = (

@@ -8,8 +8,10 @@ Its task graph is left out.
 Legend: B sequences, T steps, D width, K labels.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -69,15 +71,14 @@ class ProgressTcn(nn.Module):
         return found
 
 
-def ramps(label: Tensor, labels: int) -> Tensor:
+def ramps(label: np.ndarray, labels: int) -> np.ndarray:
     """Return (T, K) how far the segment that each of (T,) steps lies in has come; others 0.
 
-    >>> ramps(torch.tensor([1, 1, 0]), 2).tolist()
+    >>> ramps(np.array([1, 1, 0]), 2).tolist()
     [[0.0, 0.5], [0.0, 1.0], [1.0, 0.0]]
     """
-    found = torch.zeros(len(label), labels)
-    edges = torch.cat([torch.tensor([0]), (label.diff() != 0).nonzero()[:, 0] + 1])
-    ends = torch.cat([edges[1:], torch.tensor([len(label)])])
-    for begin, end in zip(edges.tolist(), ends.tolist(), strict=True):
-        found[begin:end, label[begin]] = torch.arange(1, end - begin + 1) / (end - begin)
+    found = np.zeros((len(label), labels), np.float32)
+    edges = [0, *(np.flatnonzero(np.diff(label)) + 1), len(label)]
+    for begin, end in pairwise(edges):
+        found[begin:end, label[begin]] = np.arange(1, end - begin + 1) / (end - begin)
     return found

@@ -26,6 +26,11 @@ Total = Callable[[Tensor], Tensor]
 """A count summed over all processes that share a batch."""
 
 
+def alone(count: Tensor) -> Tensor:
+    """Return the count of a process that shares its batch with none."""
+    return count
+
+
 @dataclass(frozen=True)
 class LossWeights:
     """How much each part counts."""
@@ -42,14 +47,14 @@ class LossWeights:
     """Of neighbouring steps' differences, beside each class loss; 0 leaves it out."""
 
 
-def class_loss(logits: Tensor, target: Tensor, weights: Tensor, total: Total) -> Tensor:
+def class_loss(logits: Tensor, target: Tensor, weights: Tensor, total: Total = alone) -> Tensor:
     """Return the weighted cross entropy with (B, T, K) shares; a row of zeros is not scored."""
     weighted = target * weights
     entropy = -(weighted * functional.log_softmax(logits.float(), -1)).sum()
     return entropy / total(weighted.sum()).clamp(min=1)
 
 
-def smoothing_loss(logits: Tensor, target: Tensor, total: Total) -> Tensor:
+def smoothing_loss(logits: Tensor, target: Tensor, total: Total = alone) -> Tensor:
     """Return the mean of min(|log p(k, t) - log p(k, t - 1)|, 4)^2, the earlier one held fixed.
 
     Over (B, T, K) labels and pairs of neighbouring steps that are both scored.
@@ -61,7 +66,7 @@ def smoothing_loss(logits: Tensor, target: Tensor, total: Total) -> Tensor:
     return (squared.mean(-1) * both).sum() / total(both.sum()).clamp(min=1)
 
 
-def boundary_loss(logits: Tensor, target: Tensor, total: Total) -> Tensor:
+def boundary_loss(logits: Tensor, target: Tensor, total: Total = alone) -> Tensor:
     """Return the binary cross entropy of (B, T): does the likeliest label change at this step?"""
     scored, label = target.sum(-1) > 0, target.argmax(-1)
     begins = (label[:, 1:] != label[:, :-1]).float()
@@ -77,7 +82,7 @@ def teacher_loss(
     targets: dict[str, Tensor],
     class_weights: dict[str, Tensor],
     weights: LossWeights,
-    total: Total = lambda count: count,
+    total: Total = alone,
 ) -> Tensor:
     """Return the whole loss; targets are (B, T, K) by level, class weights (K,) by level."""
 
