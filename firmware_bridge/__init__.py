@@ -1,1 +1,1 @@
-"""Serial frames to MQTT and back; not in this release yet."""
+"""Serial frames to MQTT and back."""

@@ -1,0 +1,114 @@
+"""The gate to paho: hands the outbox's payloads to the broker, and takes note of what it has.
+
+At most ``WINDOW`` are on their way; those paho sends again by itself when the broker comes back.
+What has waited goes out at a pace that listeners can follow: a broker takes more than it can hold
+for them, and drops the rest in silence (mosquitto holds 1000 messages a listener).
+"""
+
+import logging
+import threading
+from collections import deque
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from firmware_bridge.outbox import Outbox
+from sensor_adapters.settings import Broker
+from sensor_adapters.topics import Message
+
+log = logging.getLogger(__name__)
+WINDOW = 200
+MOST_AT_ONCE = 40
+"""A round of the service; 2,000 a second."""
+KEEPALIVE_S = 30
+
+
+class Sender:
+    """A connection to the broker that outlives it."""
+
+    def __init__(self, broker: Broker, client_id: str, will: Message, outbox: Outbox) -> None:
+        self._broker, self._outbox = broker, outbox
+        self._ids: dict[int, int] = {}  # of the outbox, by paho's number; only ``pump`` writes it
+        self._taken: deque[int] = deque()
+        self._connected = threading.Event()
+        self._failed = ""
+        self.connections = 0
+        """How often the broker let us in."""
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
+        if broker.username:
+            self._client.username_pw_set(broker.username, broker.password())
+        self._client.will_set(will.topic, will.payload, qos=1, retain=True)
+        self._client.reconnect_delay_set(1, 2)
+        self._client.max_inflight_messages_set(WINDOW)
+        self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_publish = self._on_publish
+
+    def start(self) -> None:
+        """Begin to connect, and to connect again whenever the broker is lost."""
+        self._client.connect_async(self._broker.host, self._broker.port, KEEPALIVE_S)
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Disconnect in order."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    @property
+    def is_connected(self) -> bool:
+        """Does the broker listen?"""
+        return self._connected.is_set()
+
+    def say(self, message: Message) -> None:
+        """Publish something of ours, retained; it is not kept for a broker that is away."""
+        if self.is_connected:
+            self._client.publish(message.topic, message.payload, qos=1, retain=True)
+
+    def pump(self) -> int:
+        """Hand on what waits, as far as there is room; return how much was."""
+        taken = [self._taken.popleft() for _ in range(len(self._taken))]
+        self._outbox.done(self._ids.pop(mid) for mid in taken if mid in self._ids)
+        if not self.is_connected:
+            return 0
+        entries = self._outbox.take(min(WINDOW - len(self._ids), MOST_AT_ONCE))
+        for entry in entries:
+            info = self._client.publish(entry.topic, entry.payload, qos=1)
+            self._ids[info.mid] = entry.id
+        return len(entries)
+
+    # --- paho's thread; nothing here may raise ---
+
+    def _on_connect(
+        self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
+    ) -> None:
+        if reason.is_failure:
+            self._say(f"broker {self._broker.host}:{self._broker.port} refused us: {reason}")
+            return
+        self.connections += 1
+        if self._failed:
+            log.warning("connected to %s:%d", self._broker.host, self._broker.port)
+        self._failed = ""
+        self._connected.set()
+
+    def _on_connect_fail(self, client: mqtt.Client, userdata: Any) -> None:
+        self._say(f"no broker at {self._broker.host}:{self._broker.port}; trying again every 2 s")
+
+    def _on_disconnect(
+        self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
+    ) -> None:
+        self._connected.clear()
+        if reason.is_failure:
+            self._say(f"lost the broker: {reason}; connecting again")
+
+    def _on_publish(
+        self, client: mqtt.Client, userdata: Any, mid: int, reason: Any, properties: Any
+    ) -> None:
+        self._taken.append(mid)
+
+    def _say(self, text: str) -> None:
+        if text != self._failed:
+            log.warning("%s", text)
+        self._failed = text

@@ -1,0 +1,125 @@
+"""What configuration files share: TOML into frozen structs; every error names its key."""
+
+import difflib
+import os
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+
+class ConfigError(Exception):
+    """A setting is wrong; the text names file, key, found and expected."""
+
+
+class Broker(msgspec.Struct, frozen=True, kw_only=True):
+    """The MQTT broker to listen to."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    username: str = ""
+    password_file: str = ""
+    """Path of a file that holds the password; never the password itself."""
+
+    def password(self) -> str:
+        """Return the password, from the file or from SOLOSENSE_MQTT_PASSWORD.
+
+        Raises:
+            ConfigError: the file can not be read.
+        """
+        if self.password_file:
+            try:
+                return Path(self.password_file).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(
+                    f"broker.password_file: {error}, expected a file that holds the password"
+                ) from error
+        return os.environ.get("SOLOSENSE_MQTT_PASSWORD", "")
+
+
+SettingsT = TypeVar("SettingsT", bound=msgspec.Struct)
+
+
+def read(path: Path, wanted: type[SettingsT], version: int, what: str) -> SettingsT:
+    """Return a TOML file as settings; ``what`` it configures is said if it is none.
+
+    Raises:
+        ConfigError: the file is missing or no TOML, of another version, or a key is unknown,
+            missing or of another type.
+    """
+    try:
+        raw = msgspec.toml.decode(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}, expected a {what} configuration") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    if isinstance(found := raw.get("version"), int) and found != version:
+        raise ConfigError(f"{path.name}: version is {found}, expected {version}")
+    settings: SettingsT = _convert(path.name, "", raw, wanted)
+    return settings
+
+
+def _convert(file: str, key: str, value: Any, wanted: Any) -> Any:
+    """Return ``value`` as ``wanted``, naming the key of whatever does not fit."""
+    where = f"{file}: {key or 'the file'}"
+    if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where} is {value!r}, expected a table")
+        fields = {f.name: f for f in msgspec.structs.fields(wanted)}
+        inside = f"{key}." if key else ""
+        for name in value:
+            if name not in fields:
+                near = difflib.get_close_matches(name, fields, 1)
+                hint = f"did you mean {near[0]}?" if near else f"expected {', '.join(fields)}"
+                raise ConfigError(f"{file}: {inside}{name} is not a setting; {hint}")
+        missing = [n for n, f in fields.items() if f.required and n not in value]
+        if missing:
+            raise ConfigError(f"{file}: {inside}{missing[0]} is missing, expected a value")
+        return wanted(
+            **{n: _convert(file, inside + n, v, fields[n].type) for n, v in value.items()}
+        )
+    if typing.get_origin(wanted) is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where} is {value!r}, expected a table")
+        inner = typing.get_args(wanted)[1]
+        return {name: _convert(file, f"{key}.{name}", v, inner) for name, v in value.items()}
+    try:
+        return msgspec.convert(value, wanted)
+    except msgspec.ValidationError as error:
+        kind = wanted.__name__ if not isinstance(wanted, types.GenericAlias) else str(wanted)
+        raise ConfigError(f"{where} is {value!r}, expected {_in_words(kind)}") from error
+
+
+def _in_words(kind: str) -> str:
+    """Return a type's name as a person would say it."""
+    words = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+    return words.get(kind, "a list of texts" if "tuple[str" in kind or kind == "tuple" else kind)
+
+
+def need(file: str, fine: bool, key: str, found: object, expected: str) -> None:
+    """Refuse a value that has the right type and makes no sense.
+
+    Raises:
+        ConfigError: it is not fine.
+    """
+    if not fine:
+        raise ConfigError(f"{file}: {key} is {found!r}, expected {expected}")
+
+
+def check_broker(file: str, broker: Broker) -> None:
+    """Refuse a broker that can not be one.
+
+    Raises:
+        ConfigError: a host without a name, a port that is none.
+    """
+    need(file, bool(broker.host.strip()), "broker.host", broker.host, "a host's name")
+    need(file, 0 < broker.port < 65536, "broker.port", broker.port, "1 to 65535")
+
+
+def beside(broker: Broker, folder: Path) -> Broker:
+    """Return the broker's settings with paths taken from the file's folder."""
+    if not broker.password_file:
+        return broker
+    return msgspec.structs.replace(broker, password_file=str(folder / broker.password_file))

@@ -1,0 +1,93 @@
+"""How the bridge takes a long time without a broker, and a power cut; too long for a test.
+
+``python -m tests.firmware_bridge.outage --minutes 10 --boards 20``: that many virtual boards, ten
+frames a second each. Prints what was written down, what arrived and what did not, as JSON.
+"""
+
+import argparse
+import contextlib
+import json
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+
+from firmware_bridge.virtual_board import VirtualBoard
+from tests import live
+from tests.firmware_bridge.running import Bridge, Heard, bridge, plugged
+
+PATIENCE_S = 600.0
+Number = tuple[str, str, int]
+
+
+def kept(path: Path) -> set[Number]:
+    """Return device, boot and number of all that waits on disk."""
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as file:
+        bodies = [json.loads(p) for (p,) in file.execute("SELECT payload FROM waiting")]
+    return {(body["dev"], body["boot"], body["seq"]) for body in bodies}
+
+
+def resident_mb(one: Bridge) -> float:
+    """Return how much memory the bridge holds."""
+    for line in Path(f"/proc/{one.process.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def run(minutes: float, boards: int) -> dict[str, object]:
+    """Return what became of what was said."""
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder, port = Path(name), live.free_port()
+        ports = ""
+        for number in range(boards):
+            link = folder / f"port{number}"
+            stack.enter_context(plugged(VirtualBoard(f"glove-{number}"), link))
+            ports += (
+                f'[ports.p{number}]\npath = "{link}"\nstation = "pack-1"\n'
+                f'[ports.p{number}.streams]\nimu = "imu-{number}"\n'
+            )
+        one = stack.enter_context(bridge(folder, port, ports))
+        one.wait_said("no broker")
+        time.sleep(30 * minutes)
+        before_mb = resident_mb(one)
+        one.kill()
+        accepted = kept(folder / "bridge-outbox.db")
+        one.again()
+        time.sleep(30 * minutes)
+        with live.mosquitto(folder, port), Heard(port) as heard:
+            # the moment before the broker is found again: all that waits by now must arrive
+            accepted |= kept(folder / "bridge-outbox.db")
+            size_mb = sum(one.stat().st_size for one in folder.glob("bridge-outbox.db*")) / 1e6
+            back_s, enough = time.monotonic(), len(accepted)
+            while not accepted <= numbers(heard):
+                what = f"{len(accepted - numbers(heard))} that were written down"
+                heard.wait(lambda said: len(said) >= enough, what, PATIENCE_S)  # noqa: B023
+                enough = len(heard.said) + 200
+            took_s = time.monotonic() - back_s
+            health = heard.wait_for("/bridge/health", 1)[-1]
+        said = [(b["dev"], b["boot"], b["seq"]) for t, b in heard.said if "/in/imu/" in t]
+    return {
+        "minutes": minutes,
+        "frames_per_s": 10 * boards,
+        "written_down": len(accepted),
+        "arrived_of_them": len(accepted & set(said)),
+        "arrived_twice": len(said) - len(set(said)),
+        "dropped": health["outbox"]["dropped"],
+        "outbox_MB": round(size_mb, 1),
+        "memory_MB": round(before_mb, 1),
+        "sent_in_s": round(took_s, 1),
+    }
+
+
+def numbers(heard: Heard) -> set[Number]:
+    """Return device, boot and number of what came."""
+    return {(b["dev"], b["boot"], b["seq"]) for t, b in heard.said if "/in/imu/" in t}
+
+
+if __name__ == "__main__":
+    words = argparse.ArgumentParser()
+    words.add_argument("--minutes", type=float, default=10.0)
+    words.add_argument("--boards", type=int, default=20)
+    given = words.parse_args()
+    print(json.dumps(run(given.minutes, given.boards)))
