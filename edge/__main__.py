@@ -14,10 +14,11 @@ from rich.table import Table
 
 from edge import config as configs
 from edge.bundle import BundleError
-from edge.config import ConfigError, SiteConfig
+from edge.config import SiteConfig
 from edge.inbox import BrokerRefused
 from edge.service import Service, load_models
 from edge.sqlite_log import LogError, refuse_unfit
+from sensor_adapters.settings import ConfigError
 
 app = typer.Typer(
     help="Run quantised models on a board's MQTT sensor streams, and log segments to SQLite.",

@@ -25,7 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge import bundle as bundles
 from edge.bundle import Bundle
-from edge.config import Broker, DeviceConfig, SiteConfig, Station as StationConfig
+from edge.config import DeviceConfig, SiteConfig, Station as StationConfig
 from edge.engine import open_engine
 from edge.inbox import Inbox
 from edge.pipeline import Model, Pipeline
@@ -35,6 +35,7 @@ from edge.sqlite_log import SqliteLog
 from sensor_adapters.publisher import Publisher
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.replay import Sent, messages
+from sensor_adapters.settings import Broker
 from sensor_adapters.topics import Message
 
 SITE, NODE = "bench", "board-1"

@@ -16,7 +16,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge.config import Broker
+from sensor_adapters.settings import Broker
 from sensor_adapters.topics import Message
 
 log = logging.getLogger(__name__)

@@ -225,11 +225,26 @@ class Pipeline:
         tensors["state"] = np.stack([lane.state for _, lane in together])
         outputs = self._engines[first.manifest.name].infer(tensors)
         self.inferred += len(together)
+        broken = self._broken(outputs, together)
+        outputs["state"][broken] = 0
         records: list[Record] = []
         for row, (station, lane) in enumerate(together):
             changes = lane.accept({name: value[row] for name, value in outputs.items()})
             records += self._records(station, lane, changes)
         return records
+
+    def _broken(self, outputs: Arrays, together: list[tuple[Station, Lane]]) -> list[int]:
+        """Return the rows in which a model says what is no number; each is counted."""
+        sound = [np.isfinite(value).reshape(len(together), -1).all(1) for value in outputs.values()]
+        rows = np.flatnonzero(~np.logical_and.reduce(sound)).tolist()
+        for station, lane in (together[row] for row in rows):
+            self.complaints.add(
+                f"{station.id} {lane.manifest.name} numbers",
+                f"{station.id}: {lane.manifest.name} answered with what is no number, expected"
+                " finite ones; the step is left out and the model begins anew",
+                self._now_us,
+            )
+        return rows
 
     # --- records out ---
 

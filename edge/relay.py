@@ -101,6 +101,8 @@ class Relay:
             level.name: outputs[f"p_{level.name}"][order]
             for level, order in zip(self._levels, self._orders[rank], strict=True)
         }
+        if not all(np.isfinite(p).all() for p in said.values()):
+            return  # a model that says no numbers says nothing
         answers = self._answers.setdefault(step.index, {})
         begins = float(outputs["boundary"][0])
         answers[rank] = Answer(said, step.observed, step.alive, begins)
@@ -241,7 +243,7 @@ def _orders(manifest: Manifest, first: Manifest) -> list[list[int]]:
     """Return, by level, where each of the first model's labels stands in another's answer.
 
     Raises:
-        RelayError: they differ in their steps, levels or labels.
+        RelayError: they differ in their steps, levels, labels or in what these belong to.
     """
     if manifest.step_us != first.step_us:
         raise RelayError(
@@ -262,6 +264,16 @@ def _orders(manifest: Manifest, first: Manifest) -> list[list[int]]:
                 f"{manifest.name} and {first.name} differ in {level.name} by"
                 f" {', '.join(sorted(odd))}, expected the same labels"
             )
+        below, wanted_below = (
+            dict(zip(one.labels, one.parents, strict=True)) if one.parents else {}
+            for one in (level, wanted)
+        )
+        for label in wanted.labels:
+            if below.get(label) != wanted_below.get(label):
+                raise RelayError(
+                    f"{manifest.name} has {level.name} {label} under {below.get(label)}, expected"
+                    f" {wanted_below.get(label)} as {first.name}"
+                )
         orders.append([level.labels.index(label) for label in wanted.labels])
     return orders
 

@@ -17,7 +17,7 @@ import numpy as np
 from edge import bundle as bundles
 from edge.announce import Announcer
 from edge.bundle import MANIFEST, sha256
-from edge.config import ConfigError, SiteConfig
+from edge.config import SiteConfig
 from edge.engine import open_engine
 from edge.inbox import Inbox
 from edge.pipeline import Model, Pipeline
@@ -25,6 +25,7 @@ from edge.records import ModelRecord, Record, SegmentRecord, StationRecord
 from edge.relay import Relay, RelayError
 from edge.sqlite_log import SqliteLog
 from sensor_adapters.adapter import load_adapter
+from sensor_adapters.settings import ConfigError
 from sensor_adapters.topics import Message, base
 
 log = logging.getLogger(__name__)

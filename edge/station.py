@@ -96,7 +96,8 @@ class Station:
             newest_us = NEVER_US  # no word on whether the device restarted
         if not device.is_new(samples.boot, samples.seq, newest_us):
             return None
-        time_us = device.clock.event_time_us(samples, received_us)
+        first_us = received_us if samples.received_us is None else samples.received_us
+        time_us = device.clock.event_time_us(samples, first_us)
         if len(samples) and not self.is_silent:
             ahead_us = self._ahead_us(newest_us := int(time_us[-1]))
             if ahead_us > self._time.max_jump_us and not self._is_astray(newest_us, received_us):

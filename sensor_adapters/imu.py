@@ -11,9 +11,10 @@ from sensor_adapters.payloads import (
     Rows,
     brief,
     decode as decode_header,
+    fields,
     finite,
+    samples_of,
     shortest,
-    time_fields,
     times_us,
 )
 from sensor_adapters.samples import Channel, DecodeError, Floats, Samples, Stream
@@ -69,21 +70,15 @@ def decode(device: str, payload: bytes) -> Samples:
     acc = _scaled(body, "acc", body.acc, ACC_SCALE, count)
     gyr = _scaled(body, "gyr", body.gyr, GYR_SCALE, count)
     values = np.concatenate([acc, gyr], axis=1)  # (N, 6)
-    return Samples(device, stream, time_us, values, body.boot, body.seq, body.clk)
+    return samples_of(body, stream, time_us, values)
 
 
 def encode(samples: Samples, boot: str, seq: int) -> bytes:
     """Return the payload of one batch, in SI units; ``decode`` gives back the same float32."""
-
-    def triples(columns: Floats) -> list[list[float | None]]:
-        flat = shortest(columns)
-        return [flat[i : i + 3] for i in range(0, len(flat), 3)]
-
-    body: dict[str, object] = {"v": 1, "dev": samples.device, "boot": boot, "seq": seq}
-    body |= time_fields(samples.time_us)
-    if samples.clock != "utc":
-        body["clk"] = samples.clock
-    body["acc"] = triples(samples.values[:, :3])
-    if not np.isnan(samples.values[:, 3:]).all():
-        body["gyr"] = triples(samples.values[:, 3:])
+    flat = shortest(samples.values)  # rows of six
+    has_gyr = not np.isnan(samples.values[:, 3:]).all()
+    body = fields(samples, boot, seq)
+    body["acc"] = [flat[i : i + 3] for i in range(0, len(flat), 6)]
+    if has_gyr:
+        body["gyr"] = [flat[i : i + 3] for i in range(3, len(flat), 6)]
     return msgspec.json.encode(body)

@@ -9,13 +9,15 @@ from typing import Literal, TypeVar
 import msgspec
 import numpy as np
 
-from sensor_adapters.samples import DecodeError, Floats, Int64s
+from sensor_adapters.samples import DecodeError, Floats, Int64s, Samples, Stream
 
 VERSION = 1
 MAX_ROWS = 100_000
 MAX_SPAN_US = 3_600_000_000
 FIRST_US, LAST_US = 0, 4_102_444_800_000_000  # 1970 to 2100
 MAX_BOOT = 64
+FEW_DIGITS = (5, 8, 12)
+"""Decimals, tried in turn; what none of them tells is spelt out."""
 MAX_SEQ = 1 << 48  # what was lost over many boots still fits into 64 bits
 
 
@@ -33,6 +35,8 @@ class Header(msgspec.Struct, kw_only=True, omit_defaults=True):
     t0: int
     """Microseconds of the first reading: UTC, or the device's own clock (``clk``)."""
     clk: Literal["utc", "device"] = "utc"
+    rx: int | None = None
+    """Microseconds UTC when the first host received it, where a host stands between."""
 
 
 class Rows(Header, kw_only=True, omit_defaults=True):
@@ -88,6 +92,26 @@ def decode(decoder: "msgspec.json.Decoder[HeaderT]", device: str, payload: bytes
         raise DecodeError(f"{device}: seq is {body.seq}, expected 0 to {MAX_SEQ - 1}")
     if not FIRST_US <= body.t0 < LAST_US:
         raise DecodeError(f"{device}: t0 is {body.t0}, expected microseconds before the year 2100")
+    if body.rx is not None and not FIRST_US <= body.rx < LAST_US:
+        raise DecodeError(f"{device}: rx is {body.rx}, expected microseconds before the year 2100")
+    return body
+
+
+def samples_of(body: Rows, stream: Stream, time_us: Int64s, values: Floats) -> Samples:
+    """Return a payload's readings, (N,) times and (N, C) values."""
+    return Samples(
+        body.dev, stream, time_us, values, body.boot, body.seq, body.clk, received_us=body.rx
+    )
+
+
+def fields(samples: Samples, boot: str, seq: int) -> dict[str, object]:
+    """Return what every payload of readings starts with."""
+    body: dict[str, object] = {"v": VERSION, "dev": samples.device, "boot": boot, "seq": seq}
+    body |= time_fields(samples.time_us)
+    if samples.clock != "utc":
+        body["clk"] = samples.clock
+    if samples.received_us is not None:
+        body["rx"] = samples.received_us
     return body
 
 
@@ -144,5 +168,19 @@ def finite(device: str, what: str, values: Floats) -> Floats:
 
 
 def shortest(values: Floats) -> list[float | None]:
-    """Return the numbers whose shortest decimals give back the same float32; NaN as None."""
-    return [None if text == "nan" else float(text) for text in values.ravel().astype(str).tolist()]
+    """Return numbers of few decimals that give back the same float32; NaN as None."""
+    flat = values.ravel()
+    numbers = wide = flat.astype(np.float64)
+    left = ~np.isnan(flat)
+    missing = None if left.all() else np.flatnonzero(~left)
+    for digits in FEW_DIGITS:
+        fewer = wide.round(digits)
+        same = left & (fewer.astype(np.float32) == flat)
+        numbers = np.where(same, fewer, numbers)
+        left &= ~same
+        if not left.any():
+            break
+    found: list[float | None] = [*numbers.tolist()]
+    for index in () if missing is None else missing.tolist():
+        found[index] = None
+    return found

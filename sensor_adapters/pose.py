@@ -17,9 +17,10 @@ import numpy.typing as npt
 from sensor_adapters.payloads import (
     Rows,
     decode as decode_header,
+    fields,
     finite,
+    samples_of,
     shortest,
-    time_fields,
     times_us,
 )
 from sensor_adapters.samples import Channel, DecodeError, Floats, Samples, Stream
@@ -93,7 +94,7 @@ def decode(device: str, payload: bytes) -> Samples:
         values[:, 1:3] += values[:, 3:5] / 2  # left, top to centre
         values /= _pixels(body.w, body.h)
         narrow: Floats = finite(device, "people", values.astype(np.float32))
-    return Samples(device, stream, time_us, narrow, body.boot, body.seq, body.clk)
+    return samples_of(body, stream, time_us, narrow)
 
 
 def _pixels(width: float, height: float) -> Doubles:
@@ -138,10 +139,7 @@ def encode(samples: Samples, boot: str, seq: int) -> bytes:
         if not missing[row, _BOX_3D].any():
             one["box3d"] = boxes_3d[row * 6 : row * 6 + 6]
         people.append(one)
-    body: dict[str, object] = {"v": 1, "dev": samples.device, "boot": boot, "seq": seq}
-    body |= time_fields(samples.time_us)
-    if samples.clock != "utc":
-        body["clk"] = samples.clock
+    body = fields(samples, boot, seq)
     body |= {"w": 1, "h": 1, "people": people}
     return msgspec.json.encode(body)
 

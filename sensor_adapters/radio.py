@@ -11,8 +11,9 @@ import numpy as np
 from sensor_adapters.payloads import (
     Rows,
     decode as decode_header,
+    fields,
+    samples_of,
     shortest,
-    time_fields,
     times_us,
 )
 from sensor_adapters.samples import Channel, DecodeError, Samples, Stream
@@ -46,16 +47,11 @@ def decode(device: str, payload: bytes) -> Samples:
             f"{device}: rssi of reading {wrong[0] + 1} is {values[wrong[0], 0]:g} dBm, expected"
             f" {LOWEST:g} to {HIGHEST:g}"
         )
-    return Samples(
-        device, stream, time_us, values.astype(np.float32), body.boot, body.seq, body.clk
-    )
+    return samples_of(body, stream, time_us, values.astype(np.float32))
 
 
 def encode(samples: Samples, boot: str, seq: int) -> bytes:
     """Return the payload of one batch; ``decode`` gives back the same float32."""
-    body: dict[str, object] = {"v": 1, "dev": samples.device, "boot": boot, "seq": seq}
-    body |= time_fields(samples.time_us)
-    if samples.clock != "utc":
-        body["clk"] = samples.clock
+    body = fields(samples, boot, seq)
     body["rssi"] = shortest(samples.values)
     return msgspec.json.encode(body)

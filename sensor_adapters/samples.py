@@ -78,6 +78,8 @@ class Samples:
     """Counts a device's payloads within one boot; ``None`` where the device does not count."""
     clock: Literal["utc", "device"] = "utc"
     """``utc``: ``time_us`` is microseconds since 1970 UTC. ``device``: since an unknown origin."""
+    received_us: int | None = None
+    """When the first host received it, where that is not the one that reads the payload."""
 
     def __post_init__(self) -> None:
         expected = (len(self.time_us), len(self.stream.channels))

@@ -7,7 +7,7 @@ last state every few seconds as a heartbeat: silence means "not observed", not "
 import msgspec
 import numpy as np
 
-from sensor_adapters.payloads import Rows, decode as decode_header, time_fields, times_us
+from sensor_adapters.payloads import Rows, decode as decode_header, fields, samples_of, times_us
 from sensor_adapters.samples import Channel, Samples, Stream
 
 stream = Stream("state", (Channel("on", "1"),), kind="level")
@@ -26,16 +26,11 @@ def decode(device: str, payload: bytes) -> Samples:
     """Return (N, 1): 1 while in use, 0 while not."""
     body = decode_header(_decoder, device, payload)
     values = np.array(body.on, np.float32).reshape(-1, 1)
-    return Samples(
-        device, stream, times_us(body, len(body.on)), values, body.boot, body.seq, body.clk
-    )
+    return samples_of(body, stream, times_us(body, len(body.on)), values)
 
 
 def encode(samples: Samples, boot: str, seq: int) -> bytes:
     """Return the payload of one batch of states."""
-    body: dict[str, object] = {"v": 1, "dev": samples.device, "boot": boot, "seq": seq}
-    body |= time_fields(samples.time_us)
-    if samples.clock != "utc":
-        body["clk"] = samples.clock
+    body = fields(samples, boot, seq)
     body["on"] = [bool(v) for v in samples.values[:, 0] == 1]
     return msgspec.json.encode(body)

@@ -102,11 +102,19 @@ def board(
     failover: bool = False,
 ) -> Iterator[Board]:
     """Run a board for a recording's devices; yield once it answers."""
-    site, db, said = folder / "site.toml", folder / "log.db", folder / "board.log"
+    site, db = folder / "site.toml", folder / "log.db"
     names = [str(bundle) for bundle in bundles]
     broker = f"127.0.0.1:{port}"
     text = site_toml(recording, names, broker, db.name, SITE, NODE, STATION, failover=failover)
     site.write_text(text)
+    with running(site, db, port, python=python) as one:
+        yield one
+
+
+@contextlib.contextmanager
+def running(site: Path, db: Path, port: int, *, python: str = sys.executable) -> Iterator[Board]:
+    """Run a board for a site's configuration; yield once it answers."""
+    said = site.with_name("board.log")
     command = [python, "-m", "edge", "run", str(site)]
     with said.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT)

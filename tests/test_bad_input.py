@@ -11,6 +11,7 @@ import pytest
 
 from edge.bundle import Arrays, Bundle
 from edge.config import DeviceConfig, SiteConfig, Station, Time
+from edge.engine import Engine
 from edge.pipeline import Model, Pipeline
 from edge.records import DeviceRecord, GapRecord, Record, SegmentRecord
 from sensor_adapters import event, imu, state
@@ -55,9 +56,9 @@ def site(**times: float) -> SiteConfig:
 class Board:
     """A pipeline that is sent messages and asked for news after each, and what it said."""
 
-    def __init__(self, **times: float) -> None:
-        bundle = Bundle(Path("b"), models.manifest())
-        self.pipeline = Pipeline(site(**times), {"b": Model(bundle, MeanEngine())}, {})
+    def __init__(self, engine: Engine | None = None, **times: float) -> None:
+        model = Model(Bundle(Path("b"), models.manifest()), engine or MeanEngine())
+        self.pipeline = Pipeline(site(**times), {"b": model}, {})
         self.records: list[Record] = []
 
     def hear(self, messages: Iterable[Message]) -> "Board":
@@ -531,3 +532,43 @@ def test_an_adapter_that_fails_refuses_the_payload_and_is_named(monkeypatch, und
     assert len(warnings()) == 1
     for part in ("imu-rw", "adapter imu", "KeyError", "'acc'"):
         assert part in warnings()[0]
+
+
+def test_a_device_clock_behind_a_host_that_held_it_back_is_placed_by_when_that_received_it():
+    """Ten minutes without a broker, say; the device's own clock knows no date."""
+
+    def held(message: Message, later_us: int) -> Message:
+        body = msgspec.json.decode(message.payload)
+        body |= {"t0": body["t0"] - FIRST, "clk": "device", "rx": message.received_us}
+        received_us = message.received_us + later_us
+        return replace(message, payload=msgspec.json.encode(body), received_us=received_us)
+
+    told = [held(wrist(second), 600 * S if second < 30 else 0) for second in range(60)]
+    at_once = [held(wrist(second), 0) for second in range(60)]
+    assert Board().hear(told).finish().segments == Board().hear(at_once).finish().segments
+
+
+class OnceNoNumber(MeanEngine):
+    """Answers what is no number at one step, as long as it was not asked before."""
+
+    broken = 20
+
+    def infer(self, tensors: Arrays) -> Arrays:
+        answers = super().infer(tensors)
+        self.broken -= 1
+        if self.broken == 0:
+            answers["p_operation"][:] = np.nan
+            answers["state"][:] = np.nan
+        return {**answers, "p_operation": answers["p_operation"] + 0 * tensors["state"][:, :1]}
+
+
+def test_a_model_that_says_no_number_is_told_of_once_and_begins_anew(caplog):
+    board = Board(OnceNoNumber()).hear(shift(range(60))).finish()
+    untold = Board().hear(shift(range(60))).finish()
+    told = [r.getMessage() for r in caplog.records if "no number" in r.getMessage()]
+    assert told == [
+        "pack-1: test answered with what is no number, expected finite ones; the step is left out"
+        " and the model begins anew"
+    ]
+    assert board.pipeline.complaints.total == 1
+    assert [s[:5] for s in board.segments] == [s[:5] for s in untold.segments]

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from edge import config
+from firmware_bridge import config as bridge_config
 from sensor_adapters.adapter import GROUP
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.samples import DecodeError
 from trainer.recipes import names
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("sensor_adapters", "edge", "trainer")
+PACKAGES = ("sensor_adapters", "firmware_bridge", "edge", "trainer")
 
 
 def readme(folder: str) -> str:
@@ -70,6 +71,14 @@ def test_the_readmes_site_takes_the_simulations_devices_by_their_names(tmp_path)
             simulated[name].adapter,
             simulated[name].placement,
         )
+
+
+def test_the_readmes_bridge_is_one(tmp_path):
+    file = tmp_path / "bridge.toml"
+    file.write_text(block(readme("firmware_bridge"), "toml", "[ports.glove]"))
+    ports = bridge_config.load(file).ports
+    assert ports["glove"].targets["imu"].device == "imu-rw"
+    assert [name for name, port in ports.items() if port.lines] == ["scanner", "sketch"]
 
 
 def test_the_readmes_site_is_a_site(tmp_path):

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import paho.mqtt.client as mqtt
 import pytest
 
-from edge.config import Broker
 from edge.inbox import MOST_UNSENT, Inbox
+from sensor_adapters.settings import Broker
 from sensor_adapters.topics import Message
 
 CONNECT, PUBLISH, SUBSCRIBE, DISCONNECT = 1, 3, 8, 14

@@ -335,5 +335,29 @@ def test_models_of_other_levels_can_not_take_turns():
         Relay([manifest("a"), other])
 
 
+def test_models_whose_actions_belong_to_other_operations_can_not_take_turns():
+    def of(name: str, *parents: str) -> Manifest:
+        levels = (
+            Level(name="operation", labels=("pick", "pack")),
+            Level(name="action", labels=("reach", "close", "rest"), parents=parents),
+        )
+        decoders = (decoder("operation", 2), decoder("action", 3))
+        return msgspec.structs.replace(manifest(name), levels=levels, decoders=decoders)
+
+    Relay([of("a", "pick", "pack", "pick"), of("b", "pick", "pack", "pick")])
+    with pytest.raises(RelayError, match="b has action rest under pack, expected pick as a"):
+        Relay([of("a", "pick", "pack", "pick"), of("b", "pick", "pack", "pack")])
+
+
+def test_a_model_that_says_no_number_is_not_heard():
+    played = Played().steps(5, "pick", "pick")
+    nothing = {"p_operation": np.full(3, np.nan, "f4"), "boundary": np.zeros(1, "f4")}
+    played.relay.answer(BEST, Step(5, {}, 1.0, frozenset({"imu"})), nothing)
+    played.says(SECOND, 5, "pick")
+    played._at += 1
+    played.steps(3, "pick", "pick").end()
+    assert played.segments == [("pick", 0, 9, "interrupted", "imu,camera")]
+
+
 def test_the_log_names_the_models_together_best_first():
     assert Relay([manifest("imu"), manifest("camera")]).name == "imu>camera"
