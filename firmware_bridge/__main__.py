@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from firmware_bridge import config as configs
-from firmware_bridge.outbox import OutboxError
 from firmware_bridge.serial_port import PortGone
 from firmware_bridge.service import Service
+from sensor_adapters.outbox import OutboxError
 from sensor_adapters.settings import ConfigError
 
 app = typer.Typer(

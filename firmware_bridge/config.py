@@ -6,30 +6,20 @@ import msgspec
 
 from firmware_bridge.readings import Target
 from sensor_adapters import imu
-from sensor_adapters.samples import US_PER_S
-from sensor_adapters.settings import Broker, ConfigError, beside, check_broker, need, read
+from sensor_adapters.settings import (
+    Broker,
+    ConfigError,
+    OutboxConfig,
+    beside,
+    check_broker,
+    check_outbox,
+    need,
+    outbox_beside,
+    read,
+)
 from sensor_adapters.topics import TopicError, check_id
 
 VERSION = 1
-
-
-class OutboxConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What waits while the broker is away."""
-
-    path: str = "bridge-outbox.db"
-    """SQLite file; relative to the configuration file."""
-    most_mb: float = 256.0
-    most_hours: float = 24.0
-
-    @property
-    def most_bytes(self) -> int:
-        """Room in bytes."""
-        return round(self.most_mb * 1e6)
-
-    @property
-    def most_age_us(self) -> int:
-        """Age in us beyond which nothing is kept."""
-        return round(self.most_hours * 3600 * US_PER_S)
 
 
 class Lines(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,18 +76,15 @@ def load(path: Path) -> BridgeConfig:
     config = read(path, BridgeConfig, VERSION, "bridge")
     _check(path.name, config)
     folder = path.parent.resolve()
-    outbox = msgspec.structs.replace(config.outbox, path=str(folder / config.outbox.path))
-    broker = beside(config.broker, folder)
-    return msgspec.structs.replace(config, broker=broker, outbox=outbox)
+    outbox = outbox_beside(config.outbox, path)
+    return msgspec.structs.replace(config, broker=beside(config.broker, folder), outbox=outbox)
 
 
 def _check(file: str, config: BridgeConfig) -> None:
     need(file, config.version == VERSION, "version", config.version, str(VERSION))
     check_broker(file, config.broker)
     need(file, bool(config.ports), "ports", {}, "at least one port")
-    need(file, config.outbox.most_mb >= 1, "outbox.most_mb", config.outbox.most_mb, "1 or more")
-    hours = config.outbox.most_hours
-    need(file, 0 < hours <= 24 * 365, "outbox.most_hours", hours, "more than 0, at most a year")
+    check_outbox(file, config.outbox)
     paths: dict[str, str] = {}
     devices: dict[tuple[str, str], str] = {}
     try:

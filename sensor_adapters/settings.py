@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from sensor_adapters.samples import US_PER_S
+
 
 class ConfigError(Exception):
     """A setting is wrong; the text names file, key, found and expected."""
@@ -37,6 +39,25 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
                     f"broker.password_file: {error}, expected a file that holds the password"
                 ) from error
         return os.environ.get("SOLOSENSE_MQTT_PASSWORD", "")
+
+
+class OutboxConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits while the broker is away."""
+
+    path: str = ""
+    """SQLite file beside the configuration file; ``bridge.toml``: ``bridge-outbox.db``."""
+    most_mb: float = 256.0
+    most_hours: float = 24.0
+
+    @property
+    def most_bytes(self) -> int:
+        """Room in bytes."""
+        return round(self.most_mb * 1e6)
+
+    @property
+    def most_age_us(self) -> int:
+        """Age in us beyond which nothing is kept."""
+        return round(self.most_hours * 3600 * US_PER_S)
 
 
 SettingsT = TypeVar("SettingsT", bound=msgspec.Struct)
@@ -123,3 +144,20 @@ def beside(broker: Broker, folder: Path) -> Broker:
     if not broker.password_file:
         return broker
     return msgspec.structs.replace(broker, password_file=str(folder / broker.password_file))
+
+
+def outbox_beside(outbox: OutboxConfig, file: Path) -> OutboxConfig:
+    """Return the outbox's settings with its path taken from the configuration file's folder."""
+    path = file.parent.resolve() / (outbox.path or f"{file.stem}-outbox.db")
+    return msgspec.structs.replace(outbox, path=str(path))
+
+
+def check_outbox(file: str, outbox: OutboxConfig) -> None:
+    """Refuse an outbox that could hold nothing.
+
+    Raises:
+        ConfigError: no room, no time.
+    """
+    need(file, outbox.most_mb >= 1, "outbox.most_mb", outbox.most_mb, "1 or more")
+    hours = outbox.most_hours
+    need(file, 0 < hours <= 24 * 365, "outbox.most_hours", hours, "more than 0, at most a year")

@@ -1,6 +1,7 @@
 """The real thing in pieces: a mosquitto, a board process, a replay. Nothing is faked here."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
@@ -129,21 +131,22 @@ def running(site: Path, db: Path, port: int, *, python: str = sys.executable) ->
             process.wait(10)
 
 
-class Listener:
-    """A subscriber of our own: what was said on a topic, waited for, never slept for."""
+class Heard:
+    """A subscriber that stays when the broker goes: what was published, in order."""
 
-    def __init__(self, port: int, topic: str) -> None:
-        self._port, self._topic = port, topic
-        self._said: list[bytes] = []
+    def __init__(self, port: int, topic: str = f"act/v1/{SITE}/{NODE}/#") -> None:
+        self._port = port
+        self.said: list[tuple[str, dict[str, Any]]] = []
         self._came = threading.Condition()
         self._ready = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
-        self._client.on_message = self._on_message
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = lambda client, *_: client.subscribe(topic, 1)
         self._client.on_subscribe = lambda *_: self._ready.set()
+        self._client.on_message = self._on_message
 
-    def __enter__(self) -> "Listener":
+    def __enter__(self) -> "Heard":
         self._client.connect("127.0.0.1", self._port)
-        self._client.subscribe(self._topic, 1)
         self._client.loop_start()
         assert self._ready.wait(10)
         return self
@@ -154,15 +157,43 @@ class Listener:
 
     def _on_message(self, client, userdata, message) -> None:
         with self._came:
-            self._said.append(message.payload)
+            self.said.append((message.topic, json.loads(message.payload)))
             self._came.notify_all()
 
-    def wait_for(self, text: str) -> bool:
-        """Wait until the newest message holds a text."""
+    def of(self, end: str) -> list[dict[str, Any]]:
+        """Return the bodies of topics that end so."""
         with self._came:
-            return self._came.wait_for(
-                lambda: bool(self._said) and text.encode() in self._said[-1], START_S
-            )
+            return [body for topic, body in self.said if topic.endswith(end)]
+
+    def wait(self, enough, what: str, patience_s: float = START_S) -> None:
+        """Wait until what was said is enough."""
+        with self._came:
+            assert self._came.wait_for(lambda: enough(self.said), patience_s), what
+
+    def wait_newest(self, **fields: Any) -> bool:
+        """Wait until the newest message says so."""
+        self.wait(lambda said: bool(said) and fields.items() <= said[-1][1].items(), f"{fields}")
+        return True
+
+    def wait_for(self, end: str, count: int) -> list[dict[str, Any]]:
+        """Wait until so many came of topics that end so."""
+        self.wait(
+            lambda said: sum(topic.endswith(end) for topic, _ in said) >= count,
+            f"{count} of {end}",
+        )
+        return self.of(end)
+
+
+def site_of(port: int, bundle: str, devices: dict[str, tuple[str, str]]) -> str:
+    """Return a site's configuration: adapter and placement by device, at one station."""
+    blocks = "".join(
+        f'[stations.{STATION}.devices.{device}]\nadapter = "{adapter}"\nplacement = "{place}"\n'
+        for device, (adapter, place) in devices.items()
+    )
+    return (
+        f'version = 1\nsite = "{SITE}"\nnode = "{NODE}"\n[broker]\nport = {port}\n'
+        f'[stations.{STATION}]\nbundles = ["{BUNDLES / bundle}"]\n{blocks}'
+    )
 
 
 def play(recording: Recording, port: int, speed: float = 0) -> dict:

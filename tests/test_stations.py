@@ -80,10 +80,10 @@ def test_a_killed_board_is_offline_by_its_will_and_its_open_rows_end_at_the_next
     folders = [live.BUNDLES / "imu"]
     with live.mosquitto(tmp_path) as port:
         with (
-            live.Listener(port, f"act/v1/{live.SITE}/{live.NODE}/status") as status,
+            live.Heard(port, f"act/v1/{live.SITE}/{live.NODE}/status") as status,
             live.board(tmp_path, port, half, folders) as board,
         ):
-            assert status.wait_for("online")
+            assert status.wait_newest(state="online")
             with Publisher(f"127.0.0.1:{port}", live.SITE, live.NODE) as publisher:
                 sent = messages(half, live.SITE, live.NODE, live.STATION, "b")
                 publisher.publish((m for m in sent if b'"stopped"' not in m.payload), 0)
@@ -91,7 +91,7 @@ def test_a_killed_board_is_offline_by_its_will_and_its_open_rows_end_at_the_next
             open_rows = "SELECT count(*) FROM segments WHERE state = 'open'"
             assert board.query(open_rows)[0][0] > 0
             board.process.send_signal(signal.SIGKILL)
-            assert status.wait_for("offline")
+            assert status.wait_newest(state="offline")
         with live.board(tmp_path, port, half, folders) as board:
             assert board.query(open_rows) == [(0,)]
             assert "left open" in board.said

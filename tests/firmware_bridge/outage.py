@@ -14,7 +14,8 @@ from pathlib import Path
 
 from firmware_bridge.virtual_board import VirtualBoard
 from tests import live
-from tests.firmware_bridge.running import Bridge, Heard, bridge, plugged
+from tests.firmware_bridge.running import Bridge, bridge, plugged
+from tests.live import Heard
 
 PATIENCE_S = 600.0
 Number = tuple[str, str, int]

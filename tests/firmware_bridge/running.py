@@ -1,7 +1,6 @@
 """The bridge as a process of its own, a virtual board at a pseudo-terminal, and who hears them."""
 
 import contextlib
-import json
 import signal
 import subprocess
 import sys
@@ -9,64 +8,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 
 from firmware_bridge.simulate import Pty, simulate
 from firmware_bridge.virtual_board import VirtualBoard
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
-
-
-class Heard:
-    """A subscriber that stays when the broker goes: what was published, in order."""
-
-    def __init__(self, port: int, topic: str = "act/v1/test/board-1/#") -> None:
-        self._port, self._topic = port, topic
-        self.said: list[tuple[str, dict[str, Any]]] = []
-        self._came = threading.Condition()
-        self._ready = threading.Event()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
-        self._client.reconnect_delay_set(1, 1)
-        self._client.on_connect = lambda client, *_: client.subscribe(topic, 1)
-        self._client.on_subscribe = lambda *_: self._ready.set()
-        self._client.on_message = self._on_message
-
-    def __enter__(self) -> "Heard":
-        self._client.connect("127.0.0.1", self._port)
-        self._client.loop_start()
-        assert self._ready.wait(10)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def _on_message(self, client, userdata, message) -> None:
-        with self._came:
-            self.said.append((message.topic, json.loads(message.payload)))
-            self._came.notify_all()
-
-    def of(self, end: str) -> list[dict[str, Any]]:
-        """Return the bodies of topics that end so."""
-        with self._came:
-            return [body for topic, body in self.said if topic.endswith(end)]
-
-    def wait(self, enough, what: str, patience_s: float = PATIENCE_S) -> None:
-        """Wait until what was said is enough."""
-        with self._came:
-            assert self._came.wait_for(lambda: enough(self.said), patience_s), what
-
-    def wait_for(self, end: str, count: int) -> list[dict[str, Any]]:
-        """Wait until so many came of topics that end so."""
-        self.wait(
-            lambda said: sum(topic.endswith(end) for topic, _ in said) >= count,
-            f"{count} of {end}",
-        )
-        return self.of(end)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,8 @@ from firmware_bridge.virtual_board import VirtualBoard
 from tests import live
 from tests.firmware_bridge import compiled
 from tests.firmware_bridge.compiled import FIRMWARE, STRICT
-from tests.firmware_bridge.running import Heard, bridge, plugged
+from tests.firmware_bridge.running import bridge, plugged
+from tests.live import Heard
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 C = Path(__file__).with_name("c")
@@ -58,20 +59,14 @@ def test_a_microcontroller_is_heard_as_far_as_the_log(tmp_path, emulated):
         f'[ports.left]\npath = "{tmp_path / "left"}"\nstation = "pack-1"\n'
         '[ports.left.streams]\nimu = "imu-lw"\n'
     )
-    devices = "".join(
-        f'[stations.pack-1.devices.{device}]\nadapter = "{adapter}"\nplacement = "{place}"\n'
-        for device, adapter, place in (
-            ("imu-rw", "imu", "right_wrist"),
-            ("imu-lw", "imu", "left_wrist"),
-            ("button", "event", "scanner"),
-        )
-    )
+    devices = {
+        "imu-rw": ("imu", "right_wrist"),
+        "imu-lw": ("imu", "left_wrist"),
+        "button": ("event", "scanner"),
+    }
     with live.mosquitto(tmp_path) as port:
         site = tmp_path / "site.toml"
-        site.write_text(
-            f'version = 1\nsite = "test"\nnode = "board-1"\n[broker]\nport = {port}\n'
-            f'[stations.pack-1]\nbundles = ["{live.BUNDLES / "imu"}"]\n{devices}'
-        )
+        site.write_text(live.site_of(port, "imu", devices))
         with (
             live.running(site, tmp_path / "solosense.db", port) as edge,
             plugged(VirtualBoard("glove-l"), tmp_path / "left"),

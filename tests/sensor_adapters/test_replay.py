@@ -62,9 +62,9 @@ def test_ctrl_c_ends_a_replay_and_its_session_and_the_next_replay_is_whole(tmp_p
         command = [sys.executable, "-m", "sensor_adapters", "replay", name, "--speed", "5"]
         command += ["--broker", f"127.0.0.1:{port}", "--site", live.SITE, "--node", live.NODE]
         topic = f"act/v1/{live.SITE}/{live.NODE}/{live.STATION}/action"
-        with live.Listener(port, topic) as listener:
+        with live.Heard(port, topic) as action:
             replay = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=live.ROOT)
-            assert listener.wait_for('"levels":{"')
+            action.wait(lambda said: any(body["levels"] for _, body in said), "a label")
             replay.send_signal(signal.SIGINT)
             said, _ = replay.communicate(timeout=60)
         assert replay.returncode == 130

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.outbox import MOST_IN_MEMORY, Outbox, OutboxError
+from sensor_adapters.outbox import MOST_IN_MEMORY, Outbox, OutboxError
 
 S = 1_000_000
 HOUR = 3600 * S
@@ -141,7 +141,7 @@ def test_a_file_that_is_none_is_named(tmp_path):
 
 def test_a_power_cut_costs_nothing_that_was_written_down(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from firmware_bridge.outbox import Outbox\n"
+        "import sys; from pathlib import Path; from sensor_adapters.outbox import Outbox\n"
         "box = Outbox(Path(sys.argv[1]), 10**9, 10**15)\n"
         "for n in range(100_000):\n"
         "    box.put('t', b'%d' % n, n)\n"

@@ -1,20 +1,22 @@
-"""The gate to paho: hands the outbox's payloads to the broker, and takes note of what it has.
+"""The gate to paho for hosts between devices and the board: hears topics, hands on an outbox.
 
-At most ``WINDOW`` are on their way; those paho sends again by itself when the broker comes back.
-What has waited goes out at a pace that listeners can follow: a broker takes more than it can hold
-for them, and drops the rest in silence (mosquitto holds 1000 messages a listener).
+At most ``WINDOW`` payloads are on their way; those paho sends again by itself when the broker comes
+back. What has waited goes out at a pace that listeners can follow: a broker takes more than it can
+hold for them, and drops the rest in silence (mosquitto holds 1000 messages a listener).
 """
 
 import logging
 import threading
+import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from firmware_bridge.outbox import Outbox
+from sensor_adapters.outbox import Outbox
 from sensor_adapters.settings import Broker
 from sensor_adapters.topics import Message
 
@@ -23,12 +25,31 @@ WINDOW = 200
 MOST_AT_ONCE = 40
 """A round of the service; 2,000 a second."""
 KEEPALIVE_S = 30
+FAREWELL_S = 2.0
 
 
-class Sender:
+class MqttLink:
     """A connection to the broker that outlives it."""
 
-    def __init__(self, broker: Broker, client_id: str, will: Message, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        client_id: str,
+        will: Message,
+        outbox: Outbox,
+        topics: Sequence[str] = (),
+        hear: Callable[[Message], None] | None = None,
+    ) -> None:
+        """Prepare to connect.
+
+        Args:
+            broker: where, and who we are.
+            client_id: ours at the broker; nobody else's.
+            will: what the broker says, retained, if it loses us.
+            outbox: what is handed on by ``pump``.
+            topics: subscribed at every connection, QoS 1.
+            hear: called in paho's thread with what comes on them; may not raise, may not wait.
+        """
         self._broker, self._outbox = broker, outbox
         self._ids: dict[int, int] = {}  # of the outbox, by paho's number; only ``pump`` writes it
         self._taken: deque[int] = deque()
@@ -36,6 +57,7 @@ class Sender:
         self._failed = ""
         self.connections = 0
         """How often the broker let us in."""
+        self._topics, self._hear = [(topic, 1) for topic in topics], hear
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
         if broker.username:
             self._client.username_pw_set(broker.username, broker.password())
@@ -46,14 +68,21 @@ class Sender:
         self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
+        self._client.on_message = self._on_message
 
     def start(self) -> None:
         """Begin to connect, and to connect again whenever the broker is lost."""
         self._client.connect_async(self._broker.host, self._broker.port, KEEPALIVE_S)
         self._client.loop_start()
 
-    def stop(self) -> None:
-        """Disconnect in order."""
+    def stop(self, farewell: Message) -> None:
+        """Say farewell, retained, and disconnect once the broker has it.
+
+        A connection closed before its last answer was read looks like a fault to the broker.
+        """
+        if self.is_connected:
+            sent = self._client.publish(farewell.topic, farewell.payload, qos=1, retain=True)
+            sent.wait_for_publish(FAREWELL_S)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -87,6 +116,8 @@ class Sender:
         if reason.is_failure:
             self._say(f"broker {self._broker.host}:{self._broker.port} refused us: {reason}")
             return
+        if self._topics:
+            client.subscribe(self._topics)
         self.connections += 1
         if self._failed:
             log.warning("connected to %s:%d", self._broker.host, self._broker.port)
@@ -107,6 +138,11 @@ class Sender:
         self, client: mqtt.Client, userdata: Any, mid: int, reason: Any, properties: Any
     ) -> None:
         self._taken.append(mid)
+
+    def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
+        if self._hear is not None:
+            now_us = time.time_ns() // 1000
+            self._hear(Message(message.topic, bytes(message.payload), now_us, message.retain))
 
     def _say(self, text: str) -> None:
         if text != self._failed:
