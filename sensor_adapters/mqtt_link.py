@@ -148,3 +148,12 @@ class MqttLink:
         if text != self._failed:
             log.warning("%s", text)
         self._failed = text
+
+
+def matches(filter_: str, topic: str) -> bool:
+    """Does a topic match a filter with ``+`` and ``#``?
+
+    >>> matches("shellies/+/relay/0", "shellies/plug-1/relay/0")
+    True
+    """
+    return bool(mqtt.topic_matches_sub(filter_, topic))

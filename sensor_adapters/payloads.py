@@ -48,11 +48,20 @@ class Rows(Header, kw_only=True, omit_defaults=True):
     """Microseconds after ``t0``, one a reading."""
 
 
+State = Literal["online", "stopped", "offline"]
+
+
 class DeviceStatus(Header, kw_only=True, omit_defaults=True):
     """``in/status/<device>``: birth, orderly end, or last will of a device."""
 
-    state: Literal["online", "stopped", "offline"]
+    state: State
     """``stopped``: nothing later than ``t0`` will come; ``offline``: the will, time unknown."""
+
+
+def status(device: str, boot: str, seq: int, at_us: int, state: State) -> bytes:
+    """Return the payload of a ``DeviceStatus``."""
+    body = {"v": VERSION, "dev": device, "boot": boot, "seq": seq, "t0": at_us, "state": state}
+    return msgspec.json.encode(body)
 
 
 HeaderT = TypeVar("HeaderT", bound=Header)

@@ -10,6 +10,7 @@ from typing import Protocol, cast
 import msgspec
 import numpy as np
 
+from sensor_adapters import payloads
 from sensor_adapters.adapter import Adapter, load_adapter
 from sensor_adapters.recording import Recording
 from sensor_adapters.samples import US_PER_S, Samples
@@ -59,20 +60,19 @@ def messages(recording: Recording, site: str, node: str, station: str, boot: str
     start_us, end_us = recording.span_us()
     devices = {s.device: len(list(batches(s))) for s in recording.samples if len(s)}
 
-    def status(device: str, state: str, at_us: int, seq: int) -> Sent:
-        body = {"v": 1, "dev": device, "boot": boot, "seq": seq, "t0": at_us, "state": state}
+    def said(device: str, state: payloads.State, at_us: int, seq: int) -> Sent:
         topic = InTopic(site, node, station, "status", device)
-        return Sent(at_us, str(topic), msgspec.json.encode(body))
+        return Sent(at_us, str(topic), payloads.status(device, boot, seq, at_us, state))
 
     for device in devices:
-        yield status(device, "online", start_us, 0)
+        yield said(device, "online", start_us, 0)
     for at_us, device, seq, batch in parts:
         kind = recording.devices[device].adapter
         encoder = cast(Encoder, load_adapter(kind))
         topic = InTopic(site, node, station, kind, device)
         yield Sent(at_us, str(topic), encoder.encode(batch, boot, seq))
     for device, count in devices.items():
-        yield status(device, "stopped", end_us, count + 1)
+        yield said(device, "stopped", end_us, count + 1)
 
 
 def until(is_over: Callable[[], bool], sent: Iterable[Sent]) -> Iterator[Sent]:

@@ -70,20 +70,41 @@ def read(path: Path, wanted: type[SettingsT], version: int, what: str) -> Settin
         ConfigError: the file is missing or no TOML, of another version, or a key is unknown,
             missing or of another type.
     """
-    try:
-        raw = msgspec.toml.decode(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}, expected a {what} configuration") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
+    raw = _toml(path, f"a {what} configuration")
     if isinstance(found := raw.get("version"), int) and found != version:
         raise ConfigError(f"{path.name}: version is {found}, expected {version}")
-    settings: SettingsT = _convert(path.name, "", raw, wanted)
+    settings: SettingsT = converted(path.name, "", raw, wanted)
     return settings
 
 
-def _convert(file: str, key: str, value: Any, wanted: Any) -> Any:
-    """Return ``value`` as ``wanted``, naming the key of whatever does not fit."""
+def read_part(path: Path, wanted: type[SettingsT]) -> SettingsT:
+    """Return a TOML file that carries no version: it comes with the code that reads it.
+
+    Raises:
+        ConfigError: as ``read``.
+    """
+    settings: SettingsT = converted(path.name, "", _toml(path, "TOML"), wanted)
+    return settings
+
+
+def _toml(path: Path, what: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = msgspec.toml.decode(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}, expected {what}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    return found
+
+
+def converted(file: str, key: str, value: Any, wanted: Any) -> Any:
+    """Return ``value`` as ``wanted``.
+
+    Raises:
+        ConfigError: it does not fit; the text names the file and the key.
+    """
+    if isinstance(wanted, types.UnionType):  # what may be left out: TOML has no null
+        (wanted,) = (one for one in typing.get_args(wanted) if one is not types.NoneType)
     where = f"{file}: {key or 'the file'}"
     if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
         if not isinstance(value, dict):
@@ -99,18 +120,29 @@ def _convert(file: str, key: str, value: Any, wanted: Any) -> Any:
         if missing:
             raise ConfigError(f"{file}: {inside}{missing[0]} is missing, expected a value")
         return wanted(
-            **{n: _convert(file, inside + n, v, fields[n].type) for n, v in value.items()}
+            **{n: converted(file, inside + n, v, fields[n].type) for n, v in value.items()}
+        )
+    if (inner := _of_many(wanted)) is not None and isinstance(value, list):
+        return tuple(
+            converted(file, f"{key}.{number}", one, inner) for number, one in enumerate(value)
         )
     if typing.get_origin(wanted) is dict:
         if not isinstance(value, dict):
             raise ConfigError(f"{where} is {value!r}, expected a table")
         inner = typing.get_args(wanted)[1]
-        return {name: _convert(file, f"{key}.{name}", v, inner) for name, v in value.items()}
+        return {name: converted(file, f"{key}.{name}", v, inner) for name, v in value.items()}
     try:
         return msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
         kind = wanted.__name__ if not isinstance(wanted, types.GenericAlias) else str(wanted)
         raise ConfigError(f"{where} is {value!r}, expected {_in_words(kind)}") from error
+
+
+def _of_many(wanted: Any) -> Any:
+    """Return the struct of which a setting is a list; None where it is none."""
+    inner = typing.get_args(wanted)[:1] if typing.get_origin(wanted) is tuple else ()
+    is_struct = bool(inner) and isinstance(inner[0], type) and issubclass(inner[0], msgspec.Struct)
+    return inner[0] if is_struct else None
 
 
 def _in_words(kind: str) -> str:

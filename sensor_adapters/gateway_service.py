@@ -1,0 +1,37 @@
+"""The gateway as it runs: the broker's messages in, payloads out, until told to stop."""
+
+import threading
+from typing import Any
+
+from sensor_adapters.carrier import Carrier, wall_us
+from sensor_adapters.gateway import Gateway
+from sensor_adapters.gateway_config import GatewayConfig
+
+NAME = "adapters"
+
+
+class GatewayService:
+    """One running gateway."""
+
+    def __init__(self, config: GatewayConfig) -> None:
+        """Make the devices and open the outbox.
+
+        Raises:
+            ConfigError: a setting is wrong.
+            OutboxError: the outbox can not be opened.
+        """
+        self.gateway = Gateway(config, self._put)
+        self._carrier = Carrier(
+            NAME, config.site, config.node, config.broker, config.outbox, self._health,
+            self.gateway.topics, self.gateway.hear,
+        )  # fmt: skip
+
+    def _put(self, station: str, kind: str, device: str, payload: bytes) -> None:
+        self._carrier.put(station, kind, device, payload)
+
+    def _health(self) -> dict[str, Any]:
+        return self.gateway.health(wall_us())
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set; what waits then is written down."""
+        self._carrier.run(stop, lambda: self.gateway.work(wall_us()), self.gateway.stop)
