@@ -8,14 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from sensor_adapters import gateway_commands
 from sensor_adapters.adapter import GROUP, load_adapter
+from sensor_adapters.console import err, fail, out
 from sensor_adapters.outages import drawn, without
 from sensor_adapters.publisher import BrokerError, Publisher
 from sensor_adapters.recording import Recording, RecordingError
@@ -24,12 +25,11 @@ from sensor_adapters.replay import Sent, address, count, messages, site_toml, un
 from sensor_adapters.topics import check_id
 
 app = typer.Typer(
-    help="Look at recordings, and replay them as live sensors.",
+    help="Carry what devices say to a board; look at recordings, and replay them as live sensors.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out, err = Console(), Console(stderr=True)
 STOPPED = 130  # as a shell says of what Ctrl-C ended
 
 RecordingName = Annotated[
@@ -44,12 +44,6 @@ Site = Annotated[str, typer.Option(help="Site id in the topics.")]
 Node = Annotated[str, typer.Option(help="Node (board) id in the topics.")]
 StationId = Annotated[str, typer.Option("--station", help="Station id in the topics.")]
 Broker = Annotated[str, typer.Option(metavar="HOST:PORT", help="MQTT broker.")]
-
-
-def fail(text: str, code: int) -> NoReturn:
-    """Say what is wrong on stderr and stop: 2 for a setting, 1 for the world."""
-    err.print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(code)
 
 
 def opened(name: str) -> Recording:
@@ -263,6 +257,10 @@ def _progress() -> Progress:
         console=err,
         disable=not err.is_terminal,
     )
+
+
+for _command in (gateway_commands.run, gateway_commands.discover):
+    app.command()(_command)
 
 
 def main() -> None:
