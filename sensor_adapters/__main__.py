@@ -6,7 +6,6 @@ import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,8 +13,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sensor_adapters import gateway_commands
-from sensor_adapters.adapter import GROUP, load_adapter
+from sensor_adapters import gateway_commands, kit_commands
 from sensor_adapters.console import err, fail, out
 from sensor_adapters.outages import drawn, without
 from sensor_adapters.publisher import BrokerError, Publisher
@@ -62,24 +60,6 @@ def check_names(broker: str, **ids: str) -> None:
             check_id(what, value)
     except ValueError as error:
         fail(str(error), 2)
-
-
-@app.command("list")
-def list_(as_json: Json = False) -> None:
-    """List the installed adapters and what they decode to."""
-    rows = []
-    for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
-        stream = load_adapter(point.name).stream
-        units = sorted({c.unit for c in stream.channels})
-        rows.append((point.name, stream.kind, len(stream.channels), ", ".join(units), point.value))
-    head = ("adapter", "kind", "channels", "units", "module")
-    if as_json:
-        print(json.dumps([dict(zip(head, row, strict=True)) for row in rows]))
-        return
-    table = Table(*head)
-    for row in rows:
-        table.add_row(*map(str, row))
-    out.print(table)
 
 
 @app.command()
@@ -259,8 +239,12 @@ def _progress() -> Progress:
     )
 
 
-for _command in (gateway_commands.run, gateway_commands.discover):
-    app.command()(_command)
+app.command()(gateway_commands.run)
+app.command()(gateway_commands.discover)
+app.command("list")(kit_commands.list_)
+app.command()(kit_commands.check)
+app.command("try")(kit_commands.try_)
+app.command()(kit_commands.new)
 
 
 def main() -> None:

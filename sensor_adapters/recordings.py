@@ -20,10 +20,11 @@ _PARTS = {"boxes": "16-20", "part": "0-80, in per cent", "session": "2"}
 """What may be asked for of a recording, and an example."""
 
 
-_LAYOUTS = {
+LAYOUTS = {
     "openpack": "OpenPack", "sphere": "SPHERE", "openhab": "openHAB",
     "own": "a folder of one's own",
 }  # fmt: skip
+"""What can be opened: the layout of a recording, and who writes such."""
 
 
 def open_recording(name: str) -> Recording:
@@ -56,7 +57,7 @@ def open_recording(name: str) -> Recording:
         raise RecordingError(f"{text}: {_found(path)}, expected {EXPECTED}")
     if {"boxes": "openpack", "session": "openhab"}.get(what, recording.layout) != recording.layout:
         raise RecordingError(
-            f"{name}: {_LAYOUTS[recording.layout]} has no {what}, expected the path alone or :part="
+            f"{name}: {LAYOUTS[recording.layout]} has no {what}, expected the path alone or :part="
         )
     if what == "boxes":
         return openpack.boxes(recording, first, last)
