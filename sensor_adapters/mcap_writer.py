@@ -61,7 +61,8 @@ class McapWriter:
         """
         self._path, self._free_bytes = path, free_bytes
         self._file = WholeFile(path)
-        self._is_damaged = False
+        self.is_cut = False
+        """Whether the end of what was added had to be given up."""
         self._channels: dict[tuple[str, str, int, bool], int] = {}
         self._writer = Writer(self._file, compression=CompressionType.ZSTD)  # type: ignore[arg-type]
         self._writer.start()
@@ -116,7 +117,7 @@ class McapWriter:
 
     def _no_room(self, error: OSError) -> NoRoom:
         """Cut back what was written in part; the library's own counts are wrong from here on."""
-        self._is_damaged = True
+        self.is_cut = True
         self._file.cut_back()
         return NoRoom(f"{self._path}: {error.strerror}; it ends without its index")
 
@@ -127,7 +128,7 @@ class McapWriter:
             NoRoom: there is none for the summary; the messages are there.
         """
         try:
-            if not self._is_damaged:
+            if not self.is_cut:
                 self._writer.flush()  # type: ignore[no-untyped-call]
                 self._writer.add_metadata(f"{ABOUT}.end", {"lost": str(lost)})
                 self._file.mark()

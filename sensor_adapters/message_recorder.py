@@ -23,7 +23,7 @@ class Sink(Protocol):
     """Where they go."""
 
     def add(self, message: Message, sequence: int) -> bool:
-        """Take a message in; return False where it can not be kept."""
+        """Take a message in; return False where it is not kept."""
 
     def flush(self) -> None:
         """Make safe what was added."""
@@ -37,8 +37,11 @@ class Tally:
     """By topic."""
     payload_bytes: Counter[str] = field(default_factory=Counter)
     """By topic."""
-    unkept: int = 0
-    """Messages of more topics than a file can have."""
+
+    def note(self, message: Message) -> None:
+        """Count a message that was kept."""
+        self.messages[message.topic] += 1
+        self.payload_bytes[message.topic] += len(message.payload)
 
 
 def record(
@@ -76,8 +79,5 @@ def _move(source: Source, sink: Sink, tally: Tally, wait_s: float) -> int:
     taken = source.take(wait_s, MOST_AT_ONCE)
     for number, message in taken:
         if sink.add(message, number):
-            tally.messages[message.topic] += 1
-            tally.payload_bytes[message.topic] += len(message.payload)
-        else:
-            tally.unkept += 1
+            tally.note(message)
     return len(taken)

@@ -88,6 +88,7 @@ def _record(
 ) -> None:
     """Record once all settings are known to make sense."""
     try:
+        from sensor_adapters.mcap_reader import McapReader
         from sensor_adapters.mcap_writer import McapWriter, NoRoom
         from sensor_adapters.publisher import BrokerError
         from sensor_adapters.subscriber import Subscriber
@@ -110,9 +111,13 @@ def _record(
             try:
                 if not trouble:
                     drain(subscriber, writer, tally)
-                writer.close(subscriber.lost + tally.unkept)
+                writer.close(subscriber.received - tally.messages.total())
             except NoRoom as error:
                 trouble = trouble or str(error)
+            if writer.is_cut:  # then only the file knows what it holds
+                tally = Tally()
+                for message in McapReader(file):
+                    tally.note(message)
     except FileExistsError:
         fail(f"{file}: is there already, expected a new file", 2)
     except ConfigError as error:
@@ -121,7 +126,8 @@ def _record(
         fail(str(error), 1)
     except OSError as error:
         fail(f"{file}: {error.strerror}, expected a new file", 2)
-    _print_tally(file, tally, subscriber.lost + tally.unkept, subscriber.times_away, as_json)
+    lost = subscriber.received - tally.messages.total()
+    _print_tally(file, tally, lost, subscriber.times_away, as_json)
     if trouble:
         fail(trouble, 1)
 

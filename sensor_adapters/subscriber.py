@@ -54,9 +54,8 @@ class Subscriber:
         self._queue: deque[tuple[int, Message]] = deque()
         self._queued_bytes = 0
         self._came = threading.Condition()
-        self._received = 0
-        self.lost = 0
-        """Messages that found the queue full."""
+        self.received = 0
+        """Messages that came, those that found the queue full included."""
         self.times_away = 0
         """How often the broker was lost; what was published then is not known."""
         self._answered = threading.Event()
@@ -159,13 +158,12 @@ class Subscriber:
         except UnicodeDecodeError:
             topic = ""
         with self._came:
-            number, self._received = self._received, self._received + 1
+            number, self.received = self.received, self.received + 1
             is_full = (
                 len(self._queue) >= self._most
                 or self._queued_bytes + len(payload) > self._most_bytes
             )
             if is_full or not topic:
-                self.lost += 1
                 return
             one = Message(topic, payload, received_us, bool(message.retain), message.qos)
             self._queue.append((number, one))

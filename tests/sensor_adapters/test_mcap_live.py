@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,8 @@ from sensor_adapters.mcap_reader import McapReader
 from sensor_adapters.publisher import Publisher
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.replay import messages
+from sensor_adapters.settings import Broker
+from sensor_adapters.subscriber import Subscriber
 from tests import live
 from tests.recorder import recorder
 
@@ -207,6 +210,8 @@ def test_what_a_full_disk_took_is_whole_and_it_is_said(tmp_path, sent):
     assert len(found) >= 40
     assert found == bytes_of([*sent, *sent[40:], *sent[40:]][: len(found)])
     assert one.file.stat().st_size <= 64 << 10
+    assert said["messages"] == len(found)
+    assert said["lost"] > 0
     assert said["file_bytes"] == one.file.stat().st_size
 
 
@@ -266,3 +271,20 @@ def test_a_board_makes_the_same_of_the_file_as_of_the_recording(tmp_path):
     assert len(segments[0]) > 5
     assert segments[0] == segments[1]
     assert open_recording(str(file)).devices == recording.devices
+
+
+def test_what_finds_the_queue_full_is_left_out_and_its_number_is_spent(tmp_path, sent):
+    with (
+        live.mosquitto(tmp_path) as port,
+        Subscriber(Broker(port=port), [IN], say=print, most=25) as subscriber,
+    ):
+        publish(port, sent[:60])
+        end_s = time.monotonic() + 30
+        while subscriber.received < 60 and time.monotonic() < end_s:
+            time.sleep(0.01)
+        first = subscriber.take(0, 1000)
+        publish(port, sent[60:61])
+        ((number, message),) = subscriber.take(30, 1000)
+    assert [number for number, _ in first] == list(range(25))
+    assert bytes_of(message for _, message in first) == bytes_of(sent[:25])
+    assert (number, message.payload) == (60, sent[60].payload)
