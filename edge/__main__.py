@@ -14,8 +14,8 @@ from edge.config import SiteConfig
 from edge.inbox import BrokerRefused
 from edge.service import Service, load_models
 from edge.sqlite_log import LogError, refuse_unfit
-from sensor_adapters.console import err, fail, log_to_stderr, out, until_stopped
 from sensor_adapters.settings import ConfigError
+from sensor_adapters.terminal import err, fail, log_to_stderr, out, until_stopped
 
 app = typer.Typer(
     help="Run quantised models on a board's MQTT sensor streams, and log segments to SQLite.",

@@ -10,9 +10,9 @@ from rich.table import Table
 from firmware_bridge import config as configs
 from firmware_bridge.serial_port import PortGone
 from firmware_bridge.service import Service
-from sensor_adapters.console import err, fail, log_to_stderr, out, until_stopped
 from sensor_adapters.outbox import OutboxError
 from sensor_adapters.settings import ConfigError
+from sensor_adapters.terminal import err, fail, log_to_stderr, out, until_stopped
 
 app = typer.Typer(
     help="Carry what boards say on serial ports to MQTT, with their times.",

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from sensor_adapters.console import err, fail, log_to_stderr, out, until_stopped
 from sensor_adapters.settings import Broker, ConfigError
+from sensor_adapters.terminal import err, fail, log_to_stderr, out, until_stopped
 
 AdaptersFile = Annotated[
     Path, typer.Argument(metavar="ADAPTERS.TOML", help="The gateway's configuration.")

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from sensor_adapters.console import fail, out
 from sensor_adapters.settings import ConfigError
+from sensor_adapters.terminal import fail, out
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 

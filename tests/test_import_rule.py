@@ -87,6 +87,7 @@ def test_imports_sideways_and_upwards_are_seen(house, module, line):
         ("edge.windows", "paho.mqtt.client"),
         ("edge.windows", "sqlite3"),
         ("edge.windows", "ai_edge_litert.interpreter"),
+        ("edge.windows", "mcap.writer"),
         ("edge.windows", "serial"),
         ("edge.pipeline", "amqtt.broker"),
         ("trainer.a_slip", "paho.mqtt.client"),

@@ -111,7 +111,7 @@ def test_every_recipe_is_in_the_trainers_readme():
     ("module", "commands"),
     [
         ("edge", ("run", "check", "bench")),
-        ("sensor_adapters", ("list", "show", "site", "replay")),
+        ("sensor_adapters", ("list", "show", "site", "record", "replay")),
         (
             "trainer",
             (
