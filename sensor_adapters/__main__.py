@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from sensor_adapters.adapter import GROUP, load_adapter
+from sensor_adapters.camera_commands import camera
 from sensor_adapters.outages import drawn, without
 from sensor_adapters.publisher import BrokerError, Publisher
 from sensor_adapters.recording import Recording, RecordingError
@@ -263,6 +264,9 @@ def _progress() -> Progress:
         console=err,
         disable=not err.is_terminal,
     )
+
+
+app.command()(camera)
 
 
 def main() -> None:
