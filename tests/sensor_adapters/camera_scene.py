@@ -44,9 +44,7 @@ def film(file: Path, frames: int, walks: dict[int, Path_], rate_hz: float = RATE
     import cv2
 
     codec = "mpg1" if file.suffix == ".ts" else "MJPG"
-    writer = cv2.VideoWriter(
-        str(file), cv2.VideoWriter_fourcc(*codec), rate_hz, (WIDTH, HEIGHT)
-    )
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*codec), rate_hz, (WIDTH, HEIGHT))
     assert writer.isOpened()
     for i in range(frames):
         writer.write(picture({colour: walk(i) for colour, walk in walks.items()}))

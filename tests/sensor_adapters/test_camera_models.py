@@ -1,4 +1,4 @@
-"""Models in the real runtime: what they find is where it is, and what is no such model is refused."""
+"""Models in the real runtime: what they find is where it is; what is no such model is refused."""
 
 import msgspec
 import numpy as np
