@@ -104,14 +104,13 @@ class Service:
             frame = self.grabber.newest.take(WAIT_S)
             if frame is not None:
                 self._look(frame)
-                return
         except Exception as error:  # told of once the rest has ended in order
             self._error = error
             self._stop.set()
             return
         if time.monotonic() - self._looked_at_s >= self._batch_s:
             self._put(self._watcher.flush())
-        if is_over:
+        if is_over and frame is None:
             self._settle()
 
     def _look(self, frame: Frame) -> None:

@@ -66,9 +66,8 @@ class PoseModel:
                 str(path), options, providers=[one for one in wanted if one in have]
             )
         except Exception as error:  # the runtime's errors have no common kind of their own
-            raise ModelError(f"{self.file}: {_first_line(error)}, expected an ONNX model") from (
-                error
-            )
+            text = f"{self.file}: {_first_line(error)}, expected an ONNX model"
+            raise ModelError(text) from error
         in_use = self._session.get_providers()[0].removesuffix("ExecutionProvider")
         self.name = f"onnx ({in_use})"
         """Runtime and how it computes, for people."""

@@ -40,9 +40,8 @@ def _opencv() -> Any:
     try:
         import cv2
     except ImportError as error:
-        raise VideoError(f"no OpenCV ({error}), expected it: pip install solosense[camera]") from (
-            error
-        )
+        text = f"no OpenCV ({error}), expected it: pip install solosense[camera]"
+        raise VideoError(text) from error
     return cv2
 
 

@@ -84,9 +84,10 @@ class Watcher:
             sightings: who is in it.
         """
         out = []
+        gap_us = 0 if self._last_us is None else time_us - self._last_us
         if self._last_us is None:
             out += self._status("online", time_us)
-        elif time_us < self._last_us:  # the clock was set back
+        elif gap_us < 0:  # the clock was set back
             out += self.flush()
             self._tracks, self._places = Tracks(next_id=self._tracks.next_id), {}
         self._last_us, self.people = time_us, len(sightings)
@@ -103,7 +104,8 @@ class Watcher:
             station.rows.append(row_of(person, size_px))
             station.person = person is not None
         self._times_us.append(time_us)
-        if time_us - self._times_us[0] >= self._batch_us or len(self._times_us) >= MOST_ROWS:
+        held_us = time_us - self._times_us[0] + gap_us  # a frame lasts until the next
+        if held_us + gap_us // 2 >= self._batch_us or len(self._times_us) >= MOST_ROWS:
             out += self.flush()
         return out
 

@@ -8,7 +8,7 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +26,10 @@ SHARES = np.stack([np.linspace(0.1, 0.9, 17), np.linspace(0.9, 0.2, 17)], axis=1
 """(17, 2) where in a block its key points are."""
 SHARES[11:13] = 0.5  # the hips are in its middle
 
-Path_ = Callable[[int], "tuple[float, float] | None"]
+Walk = Callable[[int], "tuple[float, float] | None"]
 
 
-def picture(blocks: dict[int, tuple[float, float] | None]) -> np.ndarray:
+def picture(blocks: Mapping[int, tuple[float, float] | None]) -> np.ndarray:
     """Return (HEIGHT, WIDTH, 3) with blocks by colour at their upper left corners."""
     image = np.full((HEIGHT, WIDTH, 3), 20, np.uint8)
     for colour, corner in blocks.items():
@@ -39,12 +39,12 @@ def picture(blocks: dict[int, tuple[float, float] | None]) -> np.ndarray:
     return image
 
 
-def film(file: Path, frames: int, walks: dict[int, Path_], rate_hz: float = RATE_HZ) -> Path:
+def film(file: Path, frames: int, walks: Mapping[int, Walk], rate_hz: float = RATE_HZ) -> Path:
     """Write a video in which blocks walk; a walk says where its block is in a frame, or None."""
     import cv2
 
     codec = "mpg1" if file.suffix == ".ts" else "MJPG"
-    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*codec), rate_hz, (WIDTH, HEIGHT))
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*codec), rate_hz, (WIDTH, HEIGHT))
     assert writer.isOpened()
     for i in range(frames):
         writer.write(picture({colour: walk(i) for colour, walk in walks.items()}))

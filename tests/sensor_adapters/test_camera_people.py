@@ -65,7 +65,8 @@ def test_who_moves_less_than_a_sixth_of_their_size_a_frame_stays_who_they_are(fi
 
 @given(frames)
 def test_what_is_remembered_is_bounded_and_no_id_is_used_twice(given_frames):
-    tracks, used = Tracks(), set()
+    tracks = Tracks()
+    used: set[int] = set()
     for i, some in enumerate(given_frames * 3):
         tracks, ids = followed(tracks, i * S // 30, some)
         ended = used - {one.id for one in tracks.live}
@@ -190,6 +191,17 @@ def test_each_station_is_sent_its_person_or_that_nobody_is_there():
     assert rows["left"][0][1][nose_x] == pytest.approx(80 / 320, abs=1e-4)
     assert rows["right"][0][1][nose_x] == pytest.approx(240 / 320, abs=1e-4)
     assert states == {"left": ["online", "stopped"], "right": ["online", "stopped"]}
+
+
+@pytest.mark.parametrize(("gap_us", "count"), [(S // 15, 3), (S // 10, 2), (S // 2, 1)])
+def test_a_payload_holds_as_much_time_as_is_set_and_a_slow_models_frame_does_not_wait(
+    gap_us, count
+):
+    watcher, held = Watcher("cam", "b", {"here": ()}, S // 5), []
+    for i in range(20):
+        out = watcher.seen(i * gap_us, 320, 240, [])
+        held += [len(pose.decode("cam", one.payload)) for one in out if one.kind == "pose"]
+    assert set(held[1:]) == {count}
 
 
 @given(
