@@ -31,6 +31,7 @@ BOXES: dict[str, Shape] = {"dets": (None, None, 5)}
 LABELLED: dict[str, Shape] = {"dets": (None, None, 5), "labels": (None, None)}
 SIMCC: dict[str, Shape] = {"simcc_x": (None, K, None), "simcc_y": (None, K, None)}
 
+MOST_PX = 1e6
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 DEVIATION = np.array([58.395, 57.12, 57.375], np.float32)
 """ImageNet's red, green, blue."""
@@ -39,7 +40,7 @@ GROWN = 1.25
 
 
 class NotNumbers(Exception):
-    """A model answered with what is no number."""
+    """A model answered with what is no number, or no place in any picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +101,7 @@ def chosen(
         likely &= answers["labels"][0] == 0
     places: Indices = np.flatnonzero(likely)
     places = places[np.argsort(-scores[places], kind="stable")]
-    if not np.isfinite(dets[places, :4]).all():
+    if not _are_places(dets[places, :4]):
         raise NotNumbers
     boxes = dets[:, :4]
     kept: list[int] = []
@@ -110,6 +111,11 @@ def chosen(
         if not kept or _overlaps(boxes[kept], boxes[place]).max() <= most_overlap:
             kept.append(place)
     return boxes[kept], np.array(kept, np.intp)
+
+
+def _are_places(values: Floats) -> bool:
+    """Return whether numbers are some that a picture could have; NaN is none."""
+    return bool((np.abs(values) < MOST_PX).all())
 
 
 def _overlaps(boxes: Floats, box: Floats) -> Floats:
@@ -131,7 +137,7 @@ def one_stage(
     """
     boxes, places = chosen(answers, least_score, most_overlap, most)
     points = np.asarray(answers["keypoints"][0], np.float32)[places]  # (N, K, 3)
-    if not np.isfinite(points).all():
+    if not _are_places(points):
         raise NotNumbers
     points[..., :2] /= ratio
     return sightings(boxes / ratio, points)

@@ -87,8 +87,9 @@ class Watcher:
         gap_us = 0 if self._last_us is None else time_us - self._last_us
         if self._last_us is None:
             out += self._status("online", time_us)
-        elif gap_us < 0:  # the clock was set back
+        elif not 0 <= gap_us <= self._batch_us:
             out += self.flush()
+        if gap_us < 0:  # the clock was set back
             self._tracks, self._places = Tracks(next_id=self._tracks.next_id), {}
         self._last_us, self.people = time_us, len(sightings)
         size_px = (width_px, height_px)

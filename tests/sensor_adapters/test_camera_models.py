@@ -7,7 +7,7 @@ import pytest
 from sensor_adapters.camera_config import ModelConfig
 from sensor_adapters.pose_estimator import open_estimator
 from sensor_adapters.pose_model import ModelError
-from sensor_adapters.pose_outputs import NotNumbers, chosen
+from sensor_adapters.pose_outputs import NotNumbers, chosen, one_stage
 
 pytest.importorskip("cv2", reason="the extra camera is not installed")
 pytest.importorskip("onnxruntime", reason="the extra camera is not installed")
@@ -56,6 +56,20 @@ def test_two_boxes_of_one_person_are_one_and_other_things_than_persons_are_none(
     assert chosen({"dets": dets}, 0.5, 0.45, 10)[1].tolist() == [1, 2]
     assert chosen({"dets": dets}, 0.5, 0.45, 1)[1].tolist() == [1]
     assert chosen({"dets": dets[:, :0]}, 0.5, 0.45, 1)[1].tolist() == []
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -3e38])
+def test_a_place_that_no_picture_has_is_no_place(wrong):
+    dets = np.array([[[10, 10, 50, 100, 0.9], [0, 0, 9, 9, 0.1]]], np.float32)
+    for place, is_refused in ((0, True), (1, False)):
+        keypoints = np.ones((1, 2, 17, 3), np.float32)
+        keypoints[0, place, 4, 0] = wrong
+        answers = {"dets": dets, "keypoints": keypoints}
+        if is_refused:
+            with pytest.raises(NotNumbers):
+                one_stage(answers, 1.0, 0.5, 0.45, 10)
+        else:
+            assert len(one_stage(answers, 1.0, 0.5, 0.45, 10)) == 1, "who is unlikely may be wrong"
 
 
 def test_a_model_that_answers_nan_is_told_apart_from_one_that_sees_nobody(tmp_path):

@@ -19,6 +19,7 @@ boxes = st.builds(
     lambda x, y, w, h: (x, y, x + w, y + h),
     numbers, numbers, st.floats(1, 300, width=32), st.floats(1, 300, width=32),
 )  # fmt: skip
+times_us = st.integers(0, 10**7) | st.integers(0, 10**13)
 frames = st.lists(st.lists(boxes, max_size=6, unique=True), min_size=1, max_size=8)
 
 
@@ -206,9 +207,7 @@ def test_a_payload_holds_as_much_time_as_is_set_and_a_slow_models_frame_does_not
 
 @given(
     st.lists(
-        st.tuples(
-            st.integers(0, 10**7), st.lists(st.tuples(numbers, numbers), max_size=4), st.booleans()
-        ),
+        st.tuples(times_us, st.lists(st.tuples(numbers, numbers), max_size=4), st.booleans()),
         max_size=30,
     )
 )
