@@ -8,7 +8,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from sensor_adapters import gateway_commands, kit_commands, record_commands
+from sensor_adapters import (
+    camera_commands,
+    gateway_commands,
+    kit_commands,
+    record_commands,
+)
 from sensor_adapters.outages import drawn, without
 from sensor_adapters.publisher import BrokerError, Publisher
 from sensor_adapters.recording import Recording, RecordingError
@@ -217,11 +222,10 @@ def _board_said(health: dict[str, Any] | None, site: str, node: str) -> str:
     return text
 
 
-app.command("record")(record_commands.record)
-
-
 app.command()(gateway_commands.run)
 app.command()(gateway_commands.discover)
+app.command()(camera_commands.camera)
+app.command()(record_commands.record)
 app.command("list")(kit_commands.list_)
 app.command()(kit_commands.check)
 app.command("try")(kit_commands.try_)

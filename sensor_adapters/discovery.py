@@ -3,20 +3,17 @@
 import json
 import re
 import time
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any
 
 from sensor_adapters.device import GROUP, Found
 from sensor_adapters.device_worker import Discover, Failed, Known, adapter_class
-from sensor_adapters.mqtt_link import Ear, matches
+from sensor_adapters.mqtt_link import matches
 from sensor_adapters.settings import Broker
-from sensor_adapters.topics import Message
+from sensor_adapters.subscriber import Subscriber
 from sensor_adapters.worker_process import WorkerProcess
-
-MOST_HEARD = 10_000
 
 
 @dataclass
@@ -30,11 +27,11 @@ class Discovered:
     messages: int = 0
 
 
-def listen(broker: Broker, end_s: float) -> Discovered:
+def listen(broker: Broker, end_s: float, say: Callable[[str], None]) -> Discovered:
     """Hear what devices say of themselves until ``end_s`` of the monotonic clock.
 
     Raises:
-        ConnectionError: there is no broker, or it turns us away.
+        BrokerError: there is no broker, or it turns us away.
     """
     found, topics = Discovered(), {}
     for point in entry_points(group=GROUP):
@@ -43,19 +40,16 @@ def listen(broker: Broker, end_s: float) -> Discovered:
         except Exception as error:  # anything: it is not our code
             found.failed[point.name] = f"{type(error).__name__}: {error}"
     workers = {name: WorkerProcess(name) for name, some in topics.items() if some}
-    heard: deque[Message] = deque(maxlen=MOST_HEARD)
     filters = sorted({topic for some in topics.values() for topic in some})
-    with Ear(broker, filters, heard.append):
+    with Subscriber(broker, filters, say) as heard:
         while time.monotonic() < end_s or not all(w.is_idle for w in workers.values()):
-            while heard:
-                message = heard.popleft()
+            for _, message in heard.take(0.01, 100):
                 found.messages += 1
                 for name, worker in workers.items():
                     if any(matches(one, message.topic) for one in topics[name]):
                         worker.put(Discover(name, message.topic, message.payload))
             for name, worker in workers.items():
                 _take(found, name, worker)
-            time.sleep(0.01)
     for worker in workers.values():
         worker.stop()
     return found

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from sensor_adapters.settings import Broker, ConfigError
-from sensor_adapters.terminal import err, fail, log_to_stderr, out, until_stopped
+from sensor_adapters.terminal import err, fail, log_to_stderr, out, say, until_stopped
 
 AdaptersFile = Annotated[
     Path, typer.Argument(metavar="ADAPTERS.TOML", help="The gateway's configuration.")
@@ -48,6 +48,7 @@ def discover(
 ) -> None:
     """List devices that make themselves known, with blocks for adapters.toml."""
     from sensor_adapters import discovery, gateway_config
+    from sensor_adapters.publisher import BrokerError
     from sensor_adapters.replay import address
 
     try:
@@ -57,9 +58,9 @@ def discover(
         fail(str(error), 2)
     where = config.broker if config else Broker(host=host, port=port)
     try:
-        known = discovery.listen(where, time.monotonic() + seconds)
-    except ConnectionError as error:
-        fail(f"no broker at {where.host}:{where.port}: {error}, expected one to listen", 1)
+        known = discovery.listen(where, time.monotonic() + seconds, say)
+    except BrokerError as error:
+        fail(str(error), 1)
     for name, why in known.failed.items():
         err.print(f"adapter {name}: {why}", markup=False, highlight=False)
     fresh = discovery.unmapped(known.devices, config.devices if config else {})

@@ -140,69 +140,20 @@ class MqttLink:
         self._taken.append(mid)
 
     def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
-        if self._hear is not None:
-            self._hear(_message(message))
+        if self._hear is None:
+            return
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # nobody of ours subscribes to such
+            return
+        self._hear(
+            Message(topic, bytes(message.payload), time.time_ns() // 1000, bool(message.retain))
+        )
 
     def _say(self, text: str) -> None:
         if text != self._failed:
             log.warning("%s", text)
         self._failed = text
-
-
-class Ear:
-    """Hears topics for a while, for commands that listen; ``with`` it."""
-
-    def __init__(
-        self, broker: Broker, topics: Sequence[str], hear: Callable[[Message], object]
-    ) -> None:
-        """Prepare to listen; ``hear`` is called in paho's thread."""
-        self._broker, self._topics, self._hear = broker, [(topic, 1) for topic in topics], hear
-        self._ready = threading.Event()
-        self._refused = ""
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
-        if broker.username:
-            self._client.username_pw_set(broker.username, broker.password())
-        self._client.on_connect = self._on_connect
-        self._client.on_message = self._on_message
-
-    def __enter__(self) -> "Ear":
-        """Connect.
-
-        Raises:
-            ConnectionError: there is no broker, or it turns us away.
-        """
-        try:
-            self._client.connect(self._broker.host, self._broker.port)
-        except (OSError, ValueError) as error:
-            raise ConnectionError(str(error)) from error
-        self._client.loop_start()
-        if not self._ready.wait(10) or self._refused:
-            self._client.loop_stop()
-            raise ConnectionError(self._refused or "no answer")
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def _on_connect(
-        self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
-    ) -> None:
-        if reason.is_failure:
-            self._refused = str(reason)
-        elif self._topics:
-            client.subscribe(self._topics)
-        self._ready.set()
-
-    def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
-        self._hear(_message(message))
-
-
-def _message(message: mqtt.MQTTMessage) -> Message:
-    """Return paho's message as ours, stamped now."""
-    return Message(
-        message.topic, bytes(message.payload), time.time_ns() // 1000, bool(message.retain)
-    )
 
 
 def matches(filter_: str, topic: str) -> bool:

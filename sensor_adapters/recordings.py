@@ -67,7 +67,7 @@ def open_recording(name: str) -> Recording:
     else:
         raise RecordingError(f"{text}: {_found(path)}, expected {EXPECTED}")
     if station and recording.layout != "mcap":
-        raise RecordingError(f"{name}: {_LAYOUTS[recording.layout]} has no stations")
+        raise RecordingError(f"{name}: {LAYOUTS[recording.layout]} has no stations")
     if {"boxes": "openpack", "session": "openhab"}.get(what, recording.layout) != recording.layout:
         raise RecordingError(
             f"{name}: {LAYOUTS[recording.layout]} has no {what}, expected the path alone or :part="
