@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sensor_adapters.conformance import scorecard
 from sensor_adapters.subject import Subject
+from sensor_adapters.toml_block import value_text
 
 HEAD = """# Supported devices
 
@@ -28,17 +29,8 @@ def page(subjects: Sequence[Subject]) -> str:
             parts += ["", f"Limits: {one.examples.limits}."]
         parts += ["", "| device | settings | source |", "|---|---|---|"]
         for device in one.examples.devices:
-            settings = ", ".join(f"`{k} = {_toml(v)}`" for k, v in device.settings.items())
+            settings = ", ".join(f"`{k} = {value_text(v)}`" for k, v in device.settings.items())
             parts.append(f"| {device.name} | {settings or 'none'} | {device.source} |")
         if one.examples.discovery:
             parts += ["", "Discovered: its devices appear in `solosense-adapters discover`."]
     return "\n".join(parts) + "\n"
-
-
-def _toml(value: object) -> str:
-    """Return a setting's value as TOML has it."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)

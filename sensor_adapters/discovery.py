@@ -1,6 +1,5 @@
 """Devices that make themselves known on the broker, and the configuration that would map them."""
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -8,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any
 
+from sensor_adapters import toml_block
 from sensor_adapters.device import GROUP, Found
 from sensor_adapters.device_worker import Discover, Failed, Known, adapter_class
 from sensor_adapters.mqtt_link import matches
@@ -91,19 +91,12 @@ def block(adapter: str, found: Found, station: str, taken: set[str]) -> str:
     stem = re.sub(r"[^a-z0-9_-]+", "-", found.name.lower()).strip("-")[:28] or "device"
     id_ = next(i for i in _numbered(stem) if i not in taken)
     taken.add(id_)
-    lines = [
-        f"[devices.{id_}]",
-        f"station = {json.dumps(station)}",
-        f"adapter = {json.dumps(adapter)}",
-    ]
-    lines += [
-        f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in found.settings.items()
-    ]
+    text = toml_block.block(
+        f"devices.{id_}", {"station": station, "adapter": adapter, **found.settings}
+    )
     if found.is_number:
-        lines.append(
-            "in_use = { on = 8.0, off = 4.0 }  # `solosense-adapters calibrate` learns them"
-        )
-    return "\n".join(lines) + "\n"
+        text += "in_use = { on = 8.0, off = 4.0 }  # `solosense-adapters calibrate` learns them\n"
+    return text
 
 
 def _numbered(stem: str) -> Iterable[str]:

@@ -170,6 +170,12 @@ class Heard:
         with self._came:
             assert self._came.wait_for(lambda: enough(self.said), patience_s), what
 
+    def next(self, patience_s: float) -> None:
+        """Wait for another message, or until patience ends."""
+        with self._came:
+            count = len(self.said)
+            self._came.wait_for(lambda: len(self.said) > count, patience_s)
+
     def wait_newest(self, **fields: Any) -> bool:
         """Wait until the newest message says so."""
         self.wait(lambda said: bool(said) and fields.items() <= said[-1][1].items(), f"{fields}")

@@ -12,10 +12,12 @@ import pytest
 
 from edge import config
 from firmware_bridge import config as bridge_config
-from sensor_adapters import camera_config
+from sensor_adapters import camera_config, device_page, gateway_config
 from sensor_adapters.adapter import GROUP
+from sensor_adapters.gateway import Gateway
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.samples import DecodeError
+from sensor_adapters.subject import subjects
 from trainer.recipes import names
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +31,24 @@ def readme(folder: str) -> str:
 def block(text: str, language: str, containing: str) -> str:
     found = re.findall(rf"```{language}\n(.*?)```", text, re.S)
     return next(b for b in found if containing in b)
+
+
+def test_the_page_of_devices_is_what_the_adapters_say():
+    page = device_page.page(subjects())
+    assert (ROOT / "sensor_adapters" / "DEVICES.md").read_text() == page, (
+        "make it anew: solosense-adapters list --markdown > sensor_adapters/DEVICES.md"
+    )
+
+
+def test_the_readmes_gateway_is_a_gateway(tmp_path):
+    text = block(readme("sensor_adapters"), "toml", "[devices.lid]")
+    file = tmp_path / "adapters.toml"
+    file.write_text(text)
+    (tmp_path / "badges.key").write_text("0123456789abcdef")
+    gateway = Gateway(gateway_config.load(file), file.name, lambda *_: None)
+    gateway.stop()
+    assert not gateway.failed
+    assert "zigbee2mqtt/pack-1/lid" in gateway.topics
 
 
 def test_every_adapter_is_in_the_table():
