@@ -11,6 +11,8 @@ DRIFT = 5000  # a device's crystal may lose one in so many: 200 ppm, above any i
 class DeviceClock:
     """One device's clock. Holds an offset for the current boot only."""
 
+    LASTING = ("_boot", "_newest_us", "offset_us")
+
     def __init__(self) -> None:
         self._boot: str | None = None
         self._newest_us = 0  # device time up to which drift was allowed for

@@ -1,6 +1,7 @@
 """What is known of each device: status, sequence numbers, counts."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from edge.clock import DeviceClock
 from edge.timeline import NEVER_US
@@ -51,6 +52,11 @@ class Sequence:
 @dataclass
 class DeviceState:
     """One device in one session of its station. Bounded: two boots, 1000 numbers each."""
+
+    LASTING: ClassVar = (
+        "status", "boot", "first_us", "last_us", "newest_us", "messages", "samples", "rejected",
+        "duplicated", "late", "restarts", "clock", "_lost_before", "_sequences",
+    )  # fmt: skip
 
     device: str
     adapter: str

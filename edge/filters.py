@@ -17,6 +17,8 @@ from sensor_adapters.samples import Floats
 class Mode:
     """The label that the most of ``window_steps`` steps around a step have, as each looks alone."""
 
+    LASTING = ("_seen", "_waiting")
+
     def __init__(self, spec: Decoder) -> None:
         self._count = len(spec.log_prior)
         self._later = spec.window_steps // 2
@@ -67,6 +69,8 @@ class Hysteresis:
 
     The change is dated back, at most ``lag_steps``, to where the new label began to lead the old.
     """
+
+    LASTING = ("_smooth", "_label", "_waiting")
 
     def __init__(self, spec: Decoder) -> None:
         self._lag = spec.lag_steps

@@ -23,6 +23,11 @@ MOST_STEPS = 512  # cut and waiting at once, so that a long catch-up stays small
 class Lane:
     """One model on one station."""
 
+    LASTING = (
+        "_voice", "state", "steps_done", "_next", "_floor", "_silent", "_quiet", "_asked",
+        "_queue", "_gap_start_us",
+    )  # fmt: skip
+
     def __init__(self, manifest: Manifest, voice: Voice | None = None) -> None:
         """Take the model's manifest, and a voice if it is not to speak for itself."""
         self.manifest = manifest

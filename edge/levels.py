@@ -23,6 +23,8 @@ SMALLEST = 1e-6  # floor of an upper label's probability, so that it can not for
 class Together:
     """Levels one above the other, of which the lowest is decoded; often that is all."""
 
+    LASTING = ("_decoding",)
+
     def __init__(self, levels: Sequence[Level], specs: Sequence[Decoder]) -> None:
         self.levels = levels
         self._decoding = decoding_of(specs[-1])
@@ -65,6 +67,8 @@ class Together:
 
 class Levels:
     """All levels on one station."""
+
+    LASTING = ("_groups", "_stretches", "_newest")
 
     def __init__(self, levels: Sequence[Level], specs: Sequence[Decoder], step_us: int) -> None:
         self._spans = _spans(specs)

@@ -50,6 +50,11 @@ class Switch:
 class Relay:
     """The models of one station, and the one voice that they share."""
 
+    LASTING = (
+        "_decoded", "_alive_before", "_answers", "_next", "_heard", "_silent", "_gap_us", "now",
+    )  # fmt: skip
+    """Not who leads: the next step finds that anew."""
+
     def __init__(self, manifests: Sequence[Manifest]) -> None:
         """Take the models' manifests; the order counts where one does not say what it is worth.
 
@@ -217,6 +222,8 @@ class Relay:
 
 class Turn:
     """One model's voice in a relay: what it says is kept until it is decided who is heard."""
+
+    LASTING = ("now",)
 
     holds = False
 

@@ -52,6 +52,8 @@ class StepSeen:
 class Stretches:
     """One level on one station: steps and, later, their labels in; segments out."""
 
+    LASTING = ("_waiting", "_open", "_steps")
+
     def __init__(self, level: Level, step_us: int) -> None:
         self._level = level
         self._step_us = step_us

@@ -12,7 +12,7 @@ from edge.config import Station as StationConfig, Time
 from edge.devices import DeviceState
 from edge.lanes import Lane
 from edge.relay import Relay, Turn
-from edge.timeline import NEVER_US, Timeline
+from edge.timeline import NEVER_US, Timeline, Track
 from sensor_adapters.adapter import load_adapter
 from sensor_adapters.samples import DecodeError, Samples
 
@@ -24,15 +24,17 @@ class Refused(Exception):
 class Station:
     """The state of one station; one session at a time."""
 
+    LASTING = ("session", "devices", "timeline", "relay", "lanes", "silent_us", "_seen_us")
+
     def __init__(
         self, id_: str, config: StationConfig, manifests: list[Manifest], time: Time, session: int
     ) -> None:
-        self.id = id_
         """Take the models' manifests in the order of the configuration.
 
         Raises:
             RelayError: the models are to share one voice and can not.
         """
+        self.id = id_
         self._config, self._manifests, self._time = config, manifests, time
         self._grid_us = max(m.step_us for m in manifests)
         self._step_us = min(m.step_us for m in manifests)
@@ -170,7 +172,20 @@ class Station:
         self.devices = {id_: device.next_session() for id_, device in self.devices.items()}
         self._begin(self.session + 1)
 
+    def settle(self) -> None:
+        """Sort in all that was pushed."""
+        for track in self.timeline.tracks.values():
+            track.settle()
+
+    def prepare(self) -> None:
+        """Make room for all that may be restored: a track for each device."""
+        for device in self._config.devices.values():
+            stream = load_adapter(device.adapter).stream
+            self.timeline.tracks.setdefault(device.placement, Track(stream))
+
     def forget(self) -> None:
-        """Drop readings that no lane needs any more."""
-        needs = [lane.needs_us for lane in self.lanes]
-        self.timeline.forget(min(self.timeline.watermark_us if n is None else n for n in needs))
+        """Drop readings that no lane which reads them needs any more."""
+        watermark_us = self.timeline.watermark_us
+        for placement, track in self.timeline.tracks.items():
+            needs = [lane.needs_us for lane in self.lanes if placement in lane.placements]
+            track.forget(min([watermark_us if n is None else n for n in needs] or [watermark_us]))

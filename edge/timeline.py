@@ -5,6 +5,7 @@ earlier than the watermark is late, counted, and kept out.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,6 +17,8 @@ NEVER_US = np.iinfo(np.int64).min // 2
 @dataclass
 class Track:
     """What one device said; bounded by ``forget`` plus what one lateness can bring."""
+
+    LASTING: ClassVar = ("time_us", "values")
 
     stream: Stream
     time_us: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
@@ -53,6 +56,8 @@ class Track:
 
 class Timeline:
     """The tracks of one station by placement, and how far its time has come."""
+
+    LASTING = ("tracks", "newest_us", "watermark_us", "late")
 
     def __init__(self, lateness_us: int) -> None:
         self.lateness_us = lateness_us

@@ -21,6 +21,8 @@ SMALLEST = 1e-6  # floor of a probability, so that one bad step can not forbid a
 class Viterbi:
     """Commits one label a step, at most ``lag_steps`` late; holds at most that many steps."""
 
+    LASTING = ("_score", "_paths")
+
     def __init__(self, spec: Decoder) -> None:
         self._lag = spec.lag_steps
         shortest = np.array(spec.shortest_steps or (1,) * len(spec.log_prior), np.int64)  # (K,)

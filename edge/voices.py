@@ -74,6 +74,8 @@ class Voice(Protocol):
 class Solo:
     """The voice of one model."""
 
+    LASTING = ("_levels", "_now")
+
     holds = True
 
     def __init__(self, manifest: Manifest) -> None:
