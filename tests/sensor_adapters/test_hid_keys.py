@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from sensor_adapters.device import Happened
-from sensor_adapters.hid_keys import KeyDecoder
+from sensor_adapters.hid_keys import KeyDecoder, Scanned
 from sensor_adapters.hid_layouts import LAYOUTS, Layout
 from sensor_adapters.hid_reader import INPUT_EVENT, EventStream
 
@@ -91,7 +91,7 @@ def test_a_code_that_is_not_ended_in_time_is_dropped_and_counted():
     assert (decoder.is_amid, decoder.unended) == (False, 1)
     assert decoder.key(30, 1, T_US + 700_000) is None
     assert decoder.key(48, 1, T_US + 1_300_000) is None  # a begins another that b is not part of
-    assert decoder.key(ENTER, 1, T_US + 1_301_000).text == "b"
+    assert decoder.key(ENTER, 1, T_US + 1_301_000) == Scanned("b", T_US + 1_300_000)
     assert decoder.unended == 2
 
 
@@ -99,7 +99,7 @@ def test_a_code_is_of_the_time_of_its_first_key():
     decoder = KeyDecoder(LAYOUTS["us"])
     decoder.key(30, 1, T_US)
     decoder.key(48, 1, T_US + 8000)
-    assert decoder.key(ENTER, 1, T_US + 16_000).at_us == T_US
+    assert decoder.key(ENTER, 1, T_US + 16_000) == Scanned("ab", T_US)
 
 
 def test_a_jammed_scanner_fills_no_memory():

@@ -139,7 +139,8 @@ def test_codes_come_as_events_and_an_unplugged_scanner_is_offline_until_it_is_ba
 
 
 def waited(reader: HidReader, count: int) -> list:
-    found, end_s = [], time.monotonic() + PATIENCE_S
+    found: list = []
+    end_s = time.monotonic() + PATIENCE_S
     while len(found) < count:
         assert time.monotonic() < end_s, found
         found += reader.take()
