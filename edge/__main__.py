@@ -1,15 +1,11 @@
 """solosense-edge: check a site's configuration, run the board, measure it."""
 
 import json
-import logging
-import signal
 import socket
-import threading
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from edge import config as configs
@@ -19,6 +15,7 @@ from edge.inbox import BrokerRefused
 from edge.service import Service, load_models
 from edge.sqlite_log import LogError, refuse_unfit
 from sensor_adapters.settings import ConfigError
+from sensor_adapters.terminal import err, fail, log_to_stderr, out, until_stopped
 
 app = typer.Typer(
     help="Run quantised models on a board's MQTT sensor streams, and log segments to SQLite.",
@@ -26,16 +23,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out, err = Console(), Console(stderr=True)
 
 SiteFile = Annotated[Path, typer.Argument(metavar="SITE.TOML", help="The board's configuration.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-
-
-def fail(text: str, code: int) -> NoReturn:
-    """Say what is wrong on stderr and stop: 2 for a setting, 1 for the world."""
-    err.print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(code)
 
 
 def _in_file(site: Path, error: Exception) -> str:
@@ -50,11 +40,8 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
 ) -> None:
     """Run until SIGTERM or Ctrl-C; then end what is open and close the log."""
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-    stop = threading.Event()
-    for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, lambda *_: stop.set())
+    log_to_stderr(verbose=verbose)
+    stop = until_stopped()
     try:
         service = Service(configs.load(site))
     except (ConfigError, BundleError, LogError) as error:

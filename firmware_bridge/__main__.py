@@ -1,14 +1,10 @@
 """solosense-bridge: carry what boards say on serial ports to MQTT."""
 
 import json
-import logging
-import signal
-import threading
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from firmware_bridge import config as configs
@@ -16,6 +12,7 @@ from firmware_bridge.serial_port import PortGone
 from firmware_bridge.service import Service
 from sensor_adapters.outbox import OutboxError
 from sensor_adapters.settings import ConfigError
+from sensor_adapters.terminal import err, fail, log_to_stderr, out, until_stopped
 
 app = typer.Typer(
     help="Carry what boards say on serial ports to MQTT, with their times.",
@@ -23,26 +20,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out, err = Console(), Console(stderr=True)
 
 BridgeFile = Annotated[
     Path, typer.Argument(metavar="BRIDGE.TOML", help="The bridge's configuration.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-
-
-def fail(text: str, code: int) -> NoReturn:
-    """Say what is wrong on stderr and stop: 2 for a setting, 1 for the world."""
-    err.print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(code)
-
-
-def _until_stopped() -> threading.Event:
-    """Return what SIGTERM and Ctrl-C set."""
-    stop = threading.Event()
-    for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, lambda *_: stop.set())
-    return stop
 
 
 @app.command()
@@ -51,9 +33,8 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
 ) -> None:
     """Run until SIGTERM or Ctrl-C; what waits for the broker then is kept on disk."""
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-    stop = _until_stopped()
+    log_to_stderr(verbose=verbose)
+    stop = until_stopped()
     try:
         service = Service(configs.load(bridge))
     except (ConfigError, OutboxError) as error:
@@ -91,7 +72,7 @@ def sniff(
     """Show what a board says, as it comes: frames, rates, losses, its clock."""
     from firmware_bridge.sniff import Sniffer
 
-    stop = _until_stopped()
+    stop = until_stopped()
     try:
         sniffer = Sniffer(port, baud)
         sniffer.run(stop, seconds, None if as_json else out)
@@ -111,7 +92,7 @@ def simulate(
     from firmware_bridge.simulate import Pty, simulate as live
     from firmware_bridge.virtual_board import VirtualBoard
 
-    stop = _until_stopped()
+    stop = until_stopped()
     try:
         pty = Pty(link)
     except OSError as error:

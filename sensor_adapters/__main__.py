@@ -1,42 +1,40 @@
 """solosense-adapters: look at recordings, and replay them as live sensors."""
 
-import contextlib
 import json
 import math
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sensor_adapters.adapter import GROUP, load_adapter
+from sensor_adapters import (
+    camera_commands,
+    gateway_commands,
+    kit_commands,
+    record_commands,
+)
 from sensor_adapters.outages import drawn, without
 from sensor_adapters.publisher import BrokerError, Publisher
 from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.replay import Sent, address, count, messages, site_toml, until
+from sensor_adapters.terminal import STOPPED, ctrl_c, err, fail, out, progress_bar
 from sensor_adapters.topics import check_id
 
 app = typer.Typer(
-    help="Look at recordings, and replay them as live sensors.",
+    help="Carry what devices say to a board; look at recordings, and replay them as live sensors.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out, err = Console(), Console(stderr=True)
-STOPPED = 130  # as a shell says of what Ctrl-C ended
 
 RecordingName = Annotated[
     str,
     typer.Argument(
         metavar="RECORDING",
-        help="virtual:seed=7,boxes=20, an OpenPack session (…/U0209/S0500), or a SPHERE folder.",
+        help="virtual:seed=7,boxes=20, an OpenPack session (…/U0209/S0500), a SPHERE folder, or"
+        " recorded messages (….mcap).",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -44,12 +42,6 @@ Site = Annotated[str, typer.Option(help="Site id in the topics.")]
 Node = Annotated[str, typer.Option(help="Node (board) id in the topics.")]
 StationId = Annotated[str, typer.Option("--station", help="Station id in the topics.")]
 Broker = Annotated[str, typer.Option(metavar="HOST:PORT", help="MQTT broker.")]
-
-
-def fail(text: str, code: int) -> NoReturn:
-    """Say what is wrong on stderr and stop: 2 for a setting, 1 for the world."""
-    err.print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(code)
 
 
 def opened(name: str) -> Recording:
@@ -68,24 +60,6 @@ def check_names(broker: str, **ids: str) -> None:
             check_id(what, value)
     except ValueError as error:
         fail(str(error), 2)
-
-
-@app.command("list")
-def list_(as_json: Json = False) -> None:
-    """List the installed adapters and what they decode to."""
-    rows = []
-    for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
-        stream = load_adapter(point.name).stream
-        units = sorted({c.unit for c in stream.channels})
-        rows.append((point.name, stream.kind, len(stream.channels), ", ".join(units), point.value))
-    head = ("adapter", "kind", "channels", "units", "module")
-    if as_json:
-        print(json.dumps([dict(zip(head, row, strict=True)) for row in rows]))
-        return
-    table = Table(*head)
-    for row in rows:
-        table.add_row(*map(str, row))
-    out.print(table)
 
 
 @app.command()
@@ -175,9 +149,14 @@ def replay(
         ),
     ] = 0.0,
     outage_seed: Annotated[int, typer.Option(help="Of the outages' random places.", min=0)] = 0,
+    topic: record_commands.OnlyTopics = None,
+    retained: record_commands.Retained = False,
     as_json: Json = False,
 ) -> None:
     """Publish a recording over MQTT, in the payloads of live devices.
+
+    Messages that were recorded (FILE.mcap) go out as they came, on their own topics; with
+    :station=… behind it such a file is a recording like the others.
 
     Ctrl-C ends it in order: the devices say `stopped`, so that the board ends the session.
     """
@@ -188,6 +167,15 @@ def replay(
     if seconds is not None and not 0 < seconds < math.inf:
         fail(f"--seconds is {seconds:g}, expected more than 0", 2)
     check_names(broker, site=site, node=node, station=station)
+    if record_commands.holds_messages(recording):
+        if outages:
+            fail(f"--outages: found {recording}, expected {recording}:station=…", 2)
+        record_commands.replay_messages(
+            recording, broker, speed, seconds, topic or [], retained=retained, as_json=as_json
+        )
+        return
+    if topic or retained:
+        fail(f"--topic, --retained: found {recording}, expected recorded messages (….mcap)", 2)
     one = opened(recording)
     if seconds is not None:
         start_us, _ = one.span_us()
@@ -200,8 +188,8 @@ def replay(
     try:
         with (
             Publisher(broker, site, node) as publisher,
-            _ctrl_c() as is_over,
-            _progress() as progress,
+            ctrl_c() as is_over,
+            progress_bar() as progress,
         ):
             task = progress.add_task(one.name, total=count(one))
 
@@ -234,35 +222,14 @@ def _board_said(health: dict[str, Any] | None, site: str, node: str) -> str:
     return text
 
 
-@contextlib.contextmanager
-def _ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Take the first Ctrl-C or SIGTERM as a wish to end in order; the second ends at once."""
-    wish = threading.Event()
-
-    def note(number: int, _: object) -> None:
-        wish.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield wish.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _progress() -> Progress:
-    """Return a progress display on stderr with the time left."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} messages"),
-        TimeRemainingColumn(),
-        console=err,
-        disable=not err.is_terminal,
-    )
+app.command()(gateway_commands.run)
+app.command()(gateway_commands.discover)
+app.command()(camera_commands.camera)
+app.command()(record_commands.record)
+app.command("list")(kit_commands.list_)
+app.command()(kit_commands.check)
+app.command("try")(kit_commands.try_)
+app.command()(kit_commands.new)
 
 
 def main() -> None:

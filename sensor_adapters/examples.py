@@ -72,12 +72,17 @@ class Examples(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def examples(adapter: type[DeviceAdapter[Any]]) -> Examples:
-    """Return an adapter's examples.
+    """Return an adapter's examples; see ``examples_of``."""
+    return examples_of(Path(inspect.getfile(adapter)))
+
+
+def examples_of(module: Path) -> Examples:
+    """Return the examples beside an adapter's module.
 
     Raises:
         ConfigError: there is no such file, or it is not of this form.
     """
-    path = Path(inspect.getfile(adapter)).with_suffix(".toml")
+    path = module.with_suffix(".toml")
     if not path.is_file():
         raise ConfigError(f"{path.name} is missing, expected examples beside {path.stem}.py")
     return read_part(path, Examples)

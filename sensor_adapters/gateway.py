@@ -62,14 +62,14 @@ class _Line:
 class Gateway:
     """All devices of a configuration."""
 
-    def __init__(self, config: GatewayConfig, put: Put) -> None:
+    def __init__(self, config: GatewayConfig, file: str, put: Put) -> None:
         """Make the devices, each adapter's in a process of its own.
 
         Raises:
             ConfigError: a setting of a device is wrong. An adapter that fails is no such thing:
                 its devices are switched off.
         """
-        self._config, self._put = config, put
+        self._config, self._file, self._put = config, file, put
         self._heard: deque[Message] = deque()
         self.dropped = 0
         """Messages for which there was no room."""
@@ -86,7 +86,7 @@ class Gateway:
         for device, block in self._config.devices.items():
             name = block["adapter"]
             worker = self._workers.setdefault(name, WorkerProcess(name))
-            worker.put(Open(device, name, "adapters.toml", block))
+            worker.put(Open(device, name, self._file, block))
         boot = uuid.uuid4().hex[:12]
         end_s = time.monotonic() + 2 * START_S
         wrong: list[str] = []
@@ -97,12 +97,8 @@ class Gateway:
                     match answer:
                         case Wrong(text):
                             wrong.append(text)
-                        case Opened(topics, kind, common, is_number):
-                            wrong += _senseless(task.device, common, kind, is_number)
-                            kind = "event" if common.pulse else kind
-                            mapped = MappedDevice(task.device, kind, common, boot, badge_key)
-                            self._lines[task.device] = _Line(mapped, worker)
-                            self._listen(task.device, topics)
+                        case Opened():
+                            wrong += self._made(task, answer, worker, boot, badge_key)
                         case Failed(text):
                             self.failed[task.device] = text
                             log.warning("%s: adapter %s: %s", task.device, task.adapter, text)
@@ -110,6 +106,20 @@ class Gateway:
         if wrong:
             self.stop()
             raise ConfigError(wrong[0])
+
+    def _made(
+        self, task: Open, made: Opened, worker: WorkerProcess, boot: str, badge_key: bytes
+    ) -> list[str]:
+        """Take a device that was made; return what is wrong with the settings all devices share."""
+        common, kind = made.common, made.kind
+        where = f"{task.file}: devices.{task.device}"
+        if wrong := _senseless(where, common, kind, is_number=made.is_number):
+            return wrong
+        kind = "event" if common.pulse else kind
+        mapped = MappedDevice(task.device, kind, common, boot, badge_key)
+        self._lines[task.device] = _Line(mapped, worker)
+        self._listen(task.device, made.topics)
+        return []
 
     def _listen(self, device: str, topics: list[str]) -> None:
         for topic in topics:
@@ -214,9 +224,8 @@ class Gateway:
             worker.stop()
 
 
-def _senseless(device: str, common: DeviceSettings, kind: str, is_number: bool) -> list[str]:
+def _senseless(where: str, common: DeviceSettings, kind: str, *, is_number: bool) -> list[str]:
     """Return what is wrong with the settings that all devices share."""
-    where = f"adapters.toml: devices.{device}"
     found = []
     if is_number and common.in_use is None:
         found.append(

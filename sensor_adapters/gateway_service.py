@@ -14,14 +14,14 @@ NAME = "adapters"
 class GatewayService:
     """One running gateway."""
 
-    def __init__(self, config: GatewayConfig) -> None:
-        """Make the devices and open the outbox.
+    def __init__(self, config: GatewayConfig, file: str) -> None:
+        """Make the devices and open the outbox; ``file`` is named in what is wrong.
 
         Raises:
             ConfigError: a setting is wrong.
             OutboxError: the outbox can not be opened.
         """
-        self.gateway = Gateway(config, self._put)
+        self.gateway = Gateway(config, file, self._put)
         self.scanners = Scanners(config.scanners, config.badge_key(), self._put)
         self._carrier = Carrier(
             NAME, config.site, config.node, config.broker, config.outbox, self._health,

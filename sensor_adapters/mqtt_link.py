@@ -140,9 +140,15 @@ class MqttLink:
         self._taken.append(mid)
 
     def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
-        if self._hear is not None:
-            now_us = time.time_ns() // 1000
-            self._hear(Message(message.topic, bytes(message.payload), now_us, message.retain))
+        if self._hear is None:
+            return
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # nobody of ours subscribes to such
+            return
+        self._hear(
+            Message(topic, bytes(message.payload), time.time_ns() // 1000, bool(message.retain))
+        )
 
     def _say(self, text: str) -> None:
         if text != self._failed:

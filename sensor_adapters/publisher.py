@@ -16,7 +16,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from sensor_adapters.replay import Sent, address
+from sensor_adapters.replay import Sent, address, paced
 from sensor_adapters.topics import base
 
 PING_EVERY = 250
@@ -117,24 +117,26 @@ class Publisher:
         return False
 
     def publish(
-        self, sent: Iterable[Sent], speed: float, done: Callable[[Sent], None] | None = None
+        self,
+        sent: Iterable[Sent],
+        speed: float,
+        done: Callable[[Sent], None] | None = None,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> int:
         """Publish messages in time, ``speed`` times as fast as they were; 0: as fast as it goes.
 
-        Returns how many were published.
+        Returns how many were published; where ``is_over``, no more are.
 
         Raises:
             BrokerError: a board that had answered stopped to; where none listens, the broker
                 went away or takes no more.
         """
-        first_us, start_s, number, info = None, time.monotonic(), 0, None
-        for number, message in enumerate(sent, start=1):
-            first_us = message.at_us if first_us is None else first_us
-            if speed > 0:
-                ahead_s = (message.at_us - first_us) / 1e6 / speed + start_s - time.monotonic()
-                if ahead_s > 0:
-                    time.sleep(ahead_s)
-            info = self._client.publish(message.topic, message.payload, qos=1)
+        number, info = 0, None
+        due = paced(sent, speed, time.monotonic, time.sleep, is_over)
+        for number, message in enumerate(due, start=1):
+            info = self._client.publish(
+                message.topic, message.payload, qos=message.qos, retain=message.retained
+            )
             if number % PING_EVERY == 0:
                 if self.board_answers:
                     self._ask()

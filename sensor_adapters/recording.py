@@ -60,7 +60,7 @@ class Recording:
     name: str
     """Unique within its data set: ``U0209-S0500``, ``sphere-00007``, ``virtual-seed7``."""
     layout: str
-    """``openpack``, ``sphere`` or ``virtual``."""
+    """``openpack``, ``sphere``, ``openhab``, ``own``, ``mcap`` or ``virtual``."""
     subject: str
     samples: tuple[Samples, ...]
     """One entry a device and stream, whole session, UTC microseconds."""

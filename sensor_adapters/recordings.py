@@ -4,14 +4,21 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from sensor_adapters import openhab, openpack, own_folder, sphere, virtual_station
+from sensor_adapters import (
+    mcap_recording,
+    openhab,
+    openpack,
+    own_folder,
+    sphere,
+    virtual_station,
+)
 from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.samples import US_PER_S
 
 EXPECTED = (
     "an OpenPack session (<user folder>/S0500, with :boxes=1-12 for a part of it),"
     " a SPHERE recording (<folder>/00001), openHAB's changes (<file>.csv:session=1), a folder with"
-    " a recording.toml"
+    " a recording.toml, recorded messages (<file>.mcap)"
     " or virtual:seed=7,boxes=20"
 )
 _RANGE = re.compile(r"(\d{1,4})-(\d{1,4})\Z")
@@ -20,10 +27,11 @@ _PARTS = {"boxes": "16-20", "part": "0-80, in per cent", "session": "2"}
 """What may be asked for of a recording, and an example."""
 
 
-_LAYOUTS = {
+LAYOUTS = {
     "openpack": "OpenPack", "sphere": "SPHERE", "openhab": "openHAB",
-    "own": "a folder of one's own",
+    "own": "a folder of one's own", "mcap": "an MCAP file",
 }  # fmt: skip
+"""What can be opened: the layout of a recording, and who writes such."""
 
 
 def open_recording(name: str) -> Recording:
@@ -33,7 +41,8 @@ def open_recording(name: str) -> Recording:
     alone is enough where it holds one session); ``.../U0209/S0500:boxes=16-20`` is its part
     from the first operation of box 16 to the last of box 20. ``.../train/00007`` is a SPHERE
     recording, ``.../monday`` with a ``recording.toml`` in it a recording of the user's own,
-    ``.../events.csv:session=2`` the second session of what openHAB wrote down.
+    ``.../events.csv:session=2`` the second session of what openHAB wrote down,
+    ``.../monday.mcap:station=pack-1`` one station of recorded messages.
     ``:part=0-80`` behind any path is the first 80 % of its time.
 
     Raises:
@@ -42,6 +51,7 @@ def open_recording(name: str) -> Recording:
     if name.startswith("virtual:"):
         return virtual_station.parse(name)
     text, wanted = without_part(name)
+    text, station = mcap_recording.without_station(text)
     path = Path(text)
     what, first, last = wanted or ("", 0, 0)
     if openpack.recognises(path):
@@ -52,11 +62,15 @@ def open_recording(name: str) -> Recording:
         recording = openhab.read(path, first if what == "session" else None)
     elif own_folder.recognises(path):
         recording = own_folder.read(path)
+    elif mcap_recording.recognises(path):
+        recording = mcap_recording.read(path, station)
     else:
         raise RecordingError(f"{text}: {_found(path)}, expected {EXPECTED}")
+    if station and recording.layout != "mcap":
+        raise RecordingError(f"{name}: {LAYOUTS[recording.layout]} has no stations")
     if {"boxes": "openpack", "session": "openhab"}.get(what, recording.layout) != recording.layout:
         raise RecordingError(
-            f"{name}: {_LAYOUTS[recording.layout]} has no {what}, expected the path alone or :part="
+            f"{name}: {LAYOUTS[recording.layout]} has no {what}, expected the path alone or :part="
         )
     if what == "boxes":
         return openpack.boxes(recording, first, last)

@@ -17,6 +17,7 @@ from sensor_adapters.samples import US_PER_S, Samples
 from sensor_adapters.topics import InTopic, parse_in
 
 BATCH_US = US_PER_S
+NAP_S = 0.5
 
 
 class Encoder(Adapter, Protocol):
@@ -33,6 +34,8 @@ class Sent:
     at_us: int
     topic: str
     payload: bytes
+    qos: int = 1
+    retained: bool = False
 
 
 def batches(samples: Samples, batch_us: int = BATCH_US) -> Iterator[Samples]:
@@ -93,6 +96,29 @@ def until(is_over: Callable[[], bool], sent: Iterable[Sent]) -> Iterator[Sent]:
         body = msgspec.json.decode(birth.payload)
         body |= {"seq": said[device], "t0": at_us, "state": "stopped"}
         yield Sent(at_us, birth.topic, msgspec.json.encode(body))
+
+
+def paced(
+    sent: Iterable[Sent],
+    speed: float,
+    now_s: Callable[[], float],
+    sleep: Callable[[float], None],
+    is_over: Callable[[], bool] = lambda: False,
+) -> Iterator[Sent]:
+    """Yield messages when they are due, ``speed`` times as fast as they were; 0: at once.
+
+    One that is late is yielded at once, and the next ones keep their times. While it waits it looks
+    at ``is_over`` every ``NAP_S``, and ends there.
+    """
+    first_us, start_s = None, now_s()
+    for message in sent:
+        first_us = message.at_us if first_us is None else first_us
+        due_s = start_s + (message.at_us - first_us) / US_PER_S / speed if speed > 0 else start_s
+        while (ahead_s := due_s - now_s()) > 0 and not is_over():
+            sleep(min(ahead_s, NAP_S))
+        if is_over():
+            return
+        yield message
 
 
 def count(recording: Recording) -> int:

@@ -147,7 +147,11 @@ def _of_many(wanted: Any) -> Any:
 
 def _in_words(kind: str) -> str:
     """Return a type's name as a person would say it."""
-    words = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+    words = {
+        "str": "text", "int": "a whole number", "float": "a number", "bool": "true or false",
+        "tuple[int, ...]": "a list of whole numbers",
+        "tuple[tuple[float, float], ...]": "a list of pairs of numbers",
+    }  # fmt: skip
     return words.get(kind, "a list of texts" if "tuple[str" in kind or kind == "tuple" else kind)
 
 

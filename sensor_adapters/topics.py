@@ -79,3 +79,4 @@ class Message:
     received_us: int
     """Unix microseconds, stamped once by the first host."""
     retained: bool = False
+    qos: int = 1

@@ -184,6 +184,58 @@ class Heard:
         return self.of(end)
 
 
+class Host:
+    """A process between devices and the board: ``python -m MODULE run FILE``."""
+
+    def __init__(self, file: Path, module: str, *, paths: tuple[Path, ...] = ()) -> None:
+        self.file, self._module = file, module
+        self._said = file.with_suffix(".log")
+        self._env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen:
+        command = [sys.executable, "-m", self._module, "run", str(self.file)]
+        with self._said.open("ab") as file:
+            return subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT, env=self._env)
+
+    @property
+    def said(self) -> str:
+        return self._said.read_text()
+
+    def wait_said(self, text: str) -> None:
+        end_s = time.monotonic() + START_S
+        while text not in self.said:
+            assert time.monotonic() < end_s, f"{text!r} was not said: {self.said}"
+            assert self.process.poll() is None, self.said
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """Cut its power."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def again(self) -> None:
+        """Start it again."""
+        self.process = self._start()
+
+    def stop(self) -> int:
+        """End it in order; return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+@contextlib.contextmanager
+def host(file: Path, module: str, text: str, *, paths: tuple[Path, ...] = ()) -> Iterator[Host]:
+    """Run a host for this configuration; ``paths`` are where it finds modules besides."""
+    file.write_text(text)
+    one = Host(file, module, paths=paths)
+    try:
+        yield one
+    finally:
+        if one.process.poll() is None:
+            one.kill()
+
+
 def site_of(port: int, bundle: str, devices: dict[str, tuple[str, str]]) -> str:
     """Return a site's configuration: adapter and placement by device, at one station."""
     blocks = "".join(

@@ -12,6 +12,7 @@ import pytest
 
 from edge import config
 from firmware_bridge import config as bridge_config
+from sensor_adapters import camera_config
 from sensor_adapters.adapter import GROUP
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.samples import DecodeError
@@ -81,6 +82,16 @@ def test_the_readmes_bridge_is_one(tmp_path):
     assert [name for name, port in ports.items() if port.lines] == ["scanner", "sketch"]
 
 
+def test_the_readmes_camera_is_one(tmp_path):
+    file = tmp_path / "camera.toml"
+    file.write_text(block(readme("sensor_adapters"), "toml", "[source]"))
+    (tmp_path / "rtmo-s.onnx").touch()
+    config = camera_config.load(file)
+    assert (config.device, list(config.stations)) == ("cam-1", ["pack-1", "pack-2"])
+    defaults = camera_config.TrackingConfig(), camera_config.ModelConfig(pose=config.model.pose)
+    assert (config.tracking, config.model) == defaults, "what the README shows is the default"
+
+
 def test_the_readmes_site_is_a_site(tmp_path):
     text = block(readme("edge"), "toml", "[stations.pack-1]")
     site = tmp_path / "site.toml"
@@ -111,7 +122,22 @@ def test_every_recipe_is_in_the_trainers_readme():
     ("module", "commands"),
     [
         ("edge", ("run", "check", "bench")),
-        ("sensor_adapters", ("list", "show", "site", "replay")),
+        (
+            "sensor_adapters",
+            (
+                "list",
+                "show",
+                "site",
+                "record",
+                "replay",
+                "camera",
+                "run",
+                "discover",
+                "check",
+                "try",
+                "new",
+            ),
+        ),
         (
             "trainer",
             (

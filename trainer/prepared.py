@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 
 from edge.bundle import Arrays, Input, Level, Manifest
-from sensor_adapters import openhab, openpack, own_folder, sphere
+from sensor_adapters import mcap_recording, openhab, openpack, own_folder, sphere
 from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.recordings import without_part
 from trainer import datasets
@@ -245,7 +245,7 @@ def _sources(name: str) -> list[tuple[str, int, int]]:
     """Return path, bytes and time of change (ns) of all files a recording may be read from."""
     if name.startswith("virtual:"):
         return []
-    path = Path(without_part(name)[0])
+    path = Path(mcap_recording.without_station(without_part(name)[0])[0])
     files: list[Path] = []
     if openpack.recognises(path):
         files += _below(path if path.is_dir() else path.parent)  # the user's
@@ -253,6 +253,8 @@ def _sources(name: str) -> list[tuple[str, int, int]]:
         files += [*_below(path), path.parent.parent / "pir_locations.json"]
     elif openhab.recognises(path):
         files.append(path)
+    elif mcap_recording.recognises(path):
+        files += [path, *mcap_recording.beside(path)]
     elif own_folder.recognises(path):
         said = own_folder.describe(path)
         named = [device.file for device in said.devices.values()]

@@ -132,8 +132,10 @@ class Shelly(DeviceAdapter[Settings]):
             for component in params:
                 kind, _, _ = component.partition(":")
                 if kind in METERS and at(params[component], "apower") is not None:
-                    own = {"name": name, "component": component}
-                    yield Found(f"{name}/{component}", about, own, is_number=True)
+                    is_usual = component == "switch:0"
+                    own = {"name": name} | ({} if is_usual else {"component": component})
+                    full = name if is_usual else f"{name}/{component}"
+                    yield Found(full, about, own, is_number=True)
                 elif kind == "input" and isinstance(at(params[component], "state"), bool):
                     own = {"name": name, "component": component, "property": "state"}
                     yield Found(f"{name}/{component}", about, own)

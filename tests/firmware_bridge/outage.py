@@ -14,7 +14,7 @@ from pathlib import Path
 
 from firmware_bridge.virtual_board import VirtualBoard
 from tests import live
-from tests.firmware_bridge.running import Bridge, bridge, plugged
+from tests.firmware_bridge.running import bridge, plugged
 from tests.live import Heard
 
 PATIENCE_S = 600.0
@@ -28,7 +28,7 @@ def kept(path: Path) -> set[Number]:
     return {(body["dev"], body["boot"], body["seq"]) for body in bodies}
 
 
-def resident_mb(one: Bridge) -> float:
+def resident_mb(one: live.Host) -> float:
     """Return how much memory the bridge holds."""
     for line in Path(f"/proc/{one.process.pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):

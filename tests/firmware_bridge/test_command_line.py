@@ -9,7 +9,8 @@ import pytest
 
 from firmware_bridge.simulate import Pty
 from firmware_bridge.virtual_board import VirtualBoard
-from tests.firmware_bridge.running import ROOT, plugged
+from tests.firmware_bridge.running import plugged
+from tests.live import ROOT
 
 GOOD = """version = 1
 site = "osaka"

@@ -1,12 +1,8 @@
 """A scanner that types, played into a pipe: its codes reach the broker, and so does its absence."""
 
-import contextlib
 import errno
 import os
-import signal
 import struct
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,20 +14,11 @@ from sensor_adapters.hid_reader import INPUT_EVENT, HidReader
 from sensor_adapters.scanner_config import ScannerConfig
 from sensor_adapters.scanners import Scanners
 from sensor_adapters.settings import ConfigError
-from tests.live import ROOT, Heard, mosquitto
+from tests.live import Heard, mosquitto
+from tests.sensor_adapters.gateways import gateway
 from tests.sensor_adapters.test_hid_keys import strokes
 
 PATIENCE_S = 20.0
-GATEWAY = """
-import signal, sys, threading
-from pathlib import Path
-from sensor_adapters import gateway_config
-from sensor_adapters.gateway_service import GatewayService
-if __name__ == "__main__":
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    GatewayService(gateway_config.load(Path(sys.argv[1]))).run(stop)
-"""
 
 
 class Played:
@@ -72,30 +59,6 @@ class Played:
         raise AssertionError("nobody listens")
 
 
-@contextlib.contextmanager
-def gateway(folder: Path, port: int, text: str):
-    """Run a gateway for this part of its configuration."""
-    file, said = folder / "adapters.toml", folder / "adapters.log"
-    file.write_text(
-        f'version = 1\nsite = "test"\nnode = "board-1"\n{text}\n[broker]\nport = {port}\n'
-    )
-    script = folder / "run_gateway.py"
-    script.write_text(GATEWAY)
-    with said.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, str(script), str(file)], stdout=log, stderr=log, cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-    try:
-        yield said
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, said.read_text()
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait(10)
-
-
 def codes(heard: Heard) -> list[str]:
     return [e["data"] for body in heard.of("/in/event/scanner-1") for e in body["events"] if e]
 
@@ -108,13 +71,13 @@ def states(heard: Heard) -> list[str]:
 def test_codes_come_as_events_and_an_unplugged_scanner_is_offline_until_it_is_back(tmp_path):
     played = Played(tmp_path / "usb-scanner-event-kbd")
     (tmp_path / "secret").write_text("a secret of this site")
+    key = 'badge_key_file = "secret"\n'
     block = (
-        'badge_key_file = "secret"\n'
         f'[scanners.scanner-1]\npath = "{played.path}"\nstation = "pack-1"\nlayout = "de"\n'
         "badges = 'P\\d+'"
     )
     with mosquitto(tmp_path) as port, Heard(port) as heard:
-        with gateway(tmp_path, port, block) as said:
+        with gateway(tmp_path, port, block, more=key) as host:
             played.scan("Größe/4901234567894", "de")
             heard.wait(lambda _: codes(heard) == ["Größe/4901234567894"], "a code")
             played.scan("P1234", "de")
@@ -130,12 +93,12 @@ def test_codes_come_as_events_and_an_unplugged_scanner_is_offline_until_it_is_ba
                 lambda _: any(b["events"] == [None] for b in heard.of("/in/event/scanner-1")),
                 "a heartbeat",
             )
-        heard.wait(lambda _: states(heard)[-1:] == ["offline"], "that nobody listens to it")
-        (health, *_) = heard.of("/adapters/health")[-1:]
-        assert health["devices"]["scanner-1"]["readings"] == 3
-        assert health["devices"]["scanner-1"]["unended"] == 0
-    assert said.read_text().count("it was unplugged") == 1
-    assert said.read_text().count("it is there") == 1
+            assert host.stop() == 0, host.said
+            heard.wait(lambda _: states(heard)[-1:] == ["offline"], "that nobody listens to it")
+        scanner = heard.of("/adapters/health")[-1]["devices"]["scanner-1"]
+        assert (scanner["readings"], scanner["unended"], scanner["unknown_keys"]) == (3, 0, 0)
+    assert host.said.count("it was unplugged") == 1
+    assert host.said.count("it is there") == 1
 
 
 def waited(reader: HidReader, count: int) -> list:

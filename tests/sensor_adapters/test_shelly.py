@@ -94,7 +94,7 @@ def test_what_others_say_on_topics_like_ours_discovers_nothing():
 
 def test_a_custom_prefix_is_discovered_by_what_it_measures():
     found = list(shelly.Shelly.found(delta(apower=3.0)))
-    assert [(one.name, one.is_number) for one in found] == [("plug/switch:0", True)]
+    assert [(one.name, one.is_number) for one in found] == [("plug", True)]
 
 
 def push(event, count, retained=False) -> Message:
