@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from sensor_adapters import (
+    calibrate_commands,
     camera_commands,
     gateway_commands,
     kit_commands,
@@ -224,6 +225,7 @@ def _board_said(health: dict[str, Any] | None, site: str, node: str) -> str:
 
 app.command()(gateway_commands.run)
 app.command()(gateway_commands.discover)
+app.command()(calibrate_commands.calibrate)
 app.command()(camera_commands.camera)
 app.command()(record_commands.record)
 app.command("list")(kit_commands.list_)

@@ -133,6 +133,8 @@ class DeviceAdapter(ABC, Generic[SettingsT]):
     """What its block of the configuration says."""
     discovery: ClassVar[Sequence[str]] = ()
     """Topics on which devices of this kind make themselves known."""
+    sooner: ClassVar[str] = ""
+    """Where numbers come seldom: what makes such a device say them more often."""
     kind: Kind = "state"
     topics: Sequence[str] = ()
     """What it listens to; filters with ``+`` and ``#`` are welcome."""

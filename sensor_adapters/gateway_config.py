@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from sensor_adapters.scanner_config import ScannerConfig, check_scanners
 from sensor_adapters.settings import (
     Broker,
     ConfigError,
@@ -29,8 +30,10 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Of this file's format, 1."""
     site: str
     node: str
-    devices: dict[str, dict[str, Any]]
+    devices: dict[str, dict[str, Any]] = {}
     """By device id; each has a station, an adapter, and what that adapter asks for."""
+    scanners: dict[str, ScannerConfig] = {}
+    """By device id: barcode scanners that pose as keyboards of this machine."""
     broker: Broker = Broker()
     outbox: OutboxConfig = OutboxConfig()
     badge_key_file: str = ""
@@ -43,10 +46,12 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
             ConfigError: the file can not be read, is empty, or somebody's badges want one.
         """
         if not self.badge_key_file:
-            for device, block in self.devices.items():
-                if block.get("badges"):
+            badges = {f"devices.{name}": b.get("badges") for name, b in self.devices.items()}
+            badges |= {f"scanners.{name}": one.badges for name, one in self.scanners.items()}
+            for where, pattern in badges.items():
+                if pattern:
                     raise ConfigError(
-                        f"devices.{device}.badges: found no badge_key_file, expected a file that"
+                        f"{where}.badges: found no badge_key_file, expected a file that"
                         " holds the secret by which badges are hashed"
                     )
             return b""
@@ -75,7 +80,11 @@ def load(path: Path) -> GatewayConfig:
     need(file, config.version == VERSION, "version", config.version, str(VERSION))
     check_broker(file, config.broker)
     check_outbox(file, config.outbox)
-    need(file, bool(config.devices), "devices", {}, "at least one device")
+    has_some = bool(config.devices or config.scanners)
+    need(file, has_some, "devices", {}, "at least one device, or one of scanners")
+    twice = sorted(config.devices.keys() & config.scanners.keys())
+    need(file, not twice, "scanners", twice, "ids that no device has")
+    check_scanners(file, config.scanners)
     try:
         check_id("site", config.site)
         check_id("node", config.node)

@@ -6,6 +6,7 @@ from typing import Any
 from sensor_adapters.carrier import Carrier, wall_us
 from sensor_adapters.gateway import Gateway
 from sensor_adapters.gateway_config import GatewayConfig
+from sensor_adapters.scanners import Scanners
 
 NAME = "adapters"
 
@@ -21,6 +22,7 @@ class GatewayService:
             OutboxError: the outbox can not be opened.
         """
         self.gateway = Gateway(config, file, self._put)
+        self.scanners = Scanners(config.scanners, config.badge_key(), self._put)
         self._carrier = Carrier(
             NAME, config.site, config.node, config.broker, config.outbox, self._health,
             self.gateway.topics, self.gateway.hear,
@@ -30,8 +32,19 @@ class GatewayService:
         self._carrier.put(station, kind, device, payload)
 
     def _health(self) -> dict[str, Any]:
-        return self.gateway.health(wall_us())
+        found = self.gateway.health(wall_us())
+        return {**found, "devices": {**found["devices"], **self.scanners.health()}}
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; what waits then is written down."""
-        self._carrier.run(stop, lambda: self.gateway.work(wall_us()), self.gateway.stop)
+        self.scanners.start()
+        self._carrier.run(stop, self._work, self._end)
+
+    def _work(self) -> None:
+        now_us = wall_us()
+        self.gateway.work(now_us)
+        self.scanners.work(now_us)
+
+    def _end(self) -> None:
+        self.scanners.stop(wall_us())
+        self.gateway.stop()

@@ -17,6 +17,7 @@ from sensor_adapters.adapter import GROUP
 from sensor_adapters.gateway import Gateway
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.samples import DecodeError
+from sensor_adapters.scanner_config import ScannerConfig
 from sensor_adapters.subject import subjects
 from trainer.recipes import names
 
@@ -112,6 +113,17 @@ def test_the_readmes_camera_is_one(tmp_path):
     assert (config.tracking, config.model) == defaults, "what the README shows is the default"
 
 
+def test_the_readmes_scanner_is_one(tmp_path):
+    text = block(readme("sensor_adapters"), "toml", "[scanners.scanner-1]")
+    file = tmp_path / "adapters.toml"
+    file.write_text(f'version = 1\nsite = "osaka"\nnode = "jetson-01"\n{text}')
+    (scanner,) = gateway_config.load(file).scanners.values()
+    assert scanner == ScannerConfig(path=scanner.path, station="pack-1"), "not the default"
+    assert set(msgspec.toml.decode(text)["scanners"]["scanner-1"]) == set(
+        ScannerConfig.__struct_fields__
+    )
+
+
 def test_the_readmes_site_is_a_site(tmp_path):
     text = block(readme("edge"), "toml", "[stations.pack-1]")
     site = tmp_path / "site.toml"
@@ -151,6 +163,7 @@ def test_every_recipe_is_in_the_trainers_readme():
                 "record",
                 "replay",
                 "camera",
+                "calibrate",
                 "run",
                 "discover",
                 "check",

@@ -239,7 +239,7 @@ def test_rows_of_a_strangers_inertial_unit_are_an_inertial_unit(tmp_path):
         (LID.replace("pack-1", "Pack 1"), "devices.lid.station 'Pack 1' is not an id"),
         (DONE + 'badges = "EMP.*"\n', "badge_key_file"),
         (DONE + 'badges = "EMP("\n', "devices.done.badges"),
-        ("", "devices is missing"),
+        ("", "devices is {}, expected at least one device"),
     ],
 )  # fmt: skip
 def test_a_setting_that_is_wrong_is_told_at_the_start(tmp_path, devices, expected):
