@@ -1,6 +1,8 @@
 """ESPHome says its states again after every connection, and the broker keeps the last of them."""
 
+import inspect
 import math
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from sensor_adapters import imu
 from sensor_adapters.device import DeviceSettings, Motion
+from sensor_adapters.devices import esphome_imu
 from sensor_adapters.mapped_device import MappedDevice
 from sensor_adapters.samples import DecodeError
 from tests.sensor_adapters.speaking import NOW_US, Spoken
@@ -91,6 +94,7 @@ def test_rates_in_degrees_become_radians_and_a_missing_number_stays_missing():
     said = batch(gyr=[[180, 0, 0], [0, None, 0]], unit={"acc": "g", "gyr": "deg/s"})
     (motion,) = wrist.readings("wrist/imu/batch", said)
     assert isinstance(motion, Motion)
+    assert motion.gyr is not None
     assert motion.gyr[0][0] == pytest.approx(math.pi)
     assert math.isnan(motion.gyr[1][1])
     assert motion.acc[0][2] == pytest.approx(9.8 * 9.80665)
@@ -107,6 +111,15 @@ def test_a_batch_reaches_the_board_as_rows_of_an_inertial_unit():
     assert np.isnan(samples.values[:, 3:]).all()
     assert mapped.take(motion, NOW_US + 60_000, retained=True) == []
     assert mapped.heard.stale == 1
+
+
+def test_the_package_for_nodes_says_what_the_adapter_reads():
+    text = Path(inspect.getfile(esphome_imu)).with_suffix(".yaml").read_text()
+    said = {key for key in ("t0", "dt", "acc", "gyr", "unit") if f'root["{key}"]' in text}
+    assert said == {"t0", "dt", "acc", "gyr", "unit"}
+    assert f"/{esphome_imu.BATCH} " in text
+    assert 'root["unit"]["acc"] = "m/s^2";' in text
+    assert 'root["unit"]["gyr"] = "deg/s";' in text
 
 
 @pytest.mark.parametrize(
