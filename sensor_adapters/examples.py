@@ -51,13 +51,16 @@ class ExampleDiscovery(msgspec.Struct, frozen=True, kw_only=True):
 
     source: str
     topic: str
-    payload: str
     found: tuple[str, ...]
     """Names of the devices."""
+    payload: str = ""
+    hex: str = ""
+    """In place of ``payload``, where it is not text."""
 
     def message(self) -> Message:
         """Return it as it comes."""
-        return Message(self.topic, self.payload.encode(), 0, retained=True)
+        body = bytes.fromhex(self.hex) if self.hex else self.payload.encode()
+        return Message(self.topic, body, 0, retained=True)
 
 
 class Examples(msgspec.Struct, frozen=True, kw_only=True):
