@@ -8,15 +8,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from sensor_adapters import (
-    calibrate_commands,
-    camera_commands,
-    gateway_commands,
-    kit_commands,
-    record_commands,
-)
+from sensor_adapters.cameras import commands as camera_commands
+from sensor_adapters.gateway import calibrate_commands, commands as gateway_commands
+from sensor_adapters.kit import commands as kit_commands
 from sensor_adapters.outages import drawn, without
 from sensor_adapters.publisher import BrokerError, Publisher
+from sensor_adapters.recorder import commands as record_commands
 from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.replay import Sent, address, count, messages, site_toml, until

@@ -4,14 +4,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from sensor_adapters import (
-    mcap_recording,
-    openhab,
-    openpack,
-    own_folder,
-    sphere,
-    virtual_station,
-)
+from sensor_adapters import openhab, openpack, own_folder, sphere, virtual_station
+from sensor_adapters.recorder import mcap_recording
 from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.samples import US_PER_S
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sensor_adapters.mcap_reader import McapReader
+from sensor_adapters.recorder.mcap_reader import McapReader
 from sensor_adapters.recording import RecordingError
 from sensor_adapters.topics import Message
 from tests import live

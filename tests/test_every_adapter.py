@@ -5,10 +5,10 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from sensor_adapters import toml_block
 from sensor_adapters.device import GROUP
-from sensor_adapters.device_worker import adapter_class
-from sensor_adapters.examples import ExampleDevice, examples
+from sensor_adapters.gateway import toml_block
+from sensor_adapters.gateway.device_worker import adapter_class
+from sensor_adapters.kit.examples import ExampleDevice, examples
 from sensor_adapters.settings import converted
 from tests import live
 from tests.sensor_adapters.gateways import gateway, online, said, speaker

@@ -23,7 +23,8 @@ import msgspec
 import numpy as np
 
 from edge.bundle import Arrays, Input, Level, Manifest
-from sensor_adapters import mcap_recording, openhab, openpack, own_folder, sphere
+from sensor_adapters import openhab, openpack, own_folder, sphere
+from sensor_adapters.recorder import mcap_recording
 from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.recordings import without_part
 from trainer import datasets

@@ -1,7 +1,7 @@
 """Devices in tests: made from their settings, told a message at a time."""
 
 from sensor_adapters.device import in_words
-from sensor_adapters.device_worker import adapter_class
+from sensor_adapters.gateway.device_worker import adapter_class
 from sensor_adapters.samples import US_PER_S
 from sensor_adapters.settings import converted
 from sensor_adapters.topics import Message

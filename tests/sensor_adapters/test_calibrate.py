@@ -8,9 +8,9 @@ import threading
 import msgspec
 import pytest
 
-from sensor_adapters import gateway_config
-from sensor_adapters.calibrate import opened
-from sensor_adapters.in_use import OneLevel
+from sensor_adapters.gateway import config as gateway_config
+from sensor_adapters.gateway.calibration import opened
+from sensor_adapters.gateway.in_use import OneLevel
 from sensor_adapters.settings import ConfigError
 from sensor_adapters.topics import Message
 from tests.live import ROOT, free_port, mosquitto

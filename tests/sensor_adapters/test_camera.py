@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sensor_adapters import pose
-from sensor_adapters.grabber import Frame, Newest, Pace
+from sensor_adapters.cameras.grabber import Frame, Newest, Pace
 from tests import live
 from tests.live import Heard
 

@@ -4,10 +4,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from sensor_adapters.camera_config import ModelConfig
-from sensor_adapters.pose_estimator import open_estimator
-from sensor_adapters.pose_model import ModelError
-from sensor_adapters.pose_outputs import NotNumbers, chosen, one_stage
+from sensor_adapters.cameras.config import ModelConfig
+from sensor_adapters.cameras.pose_estimator import open_estimator
+from sensor_adapters.cameras.pose_model import ModelError
+from sensor_adapters.cameras.pose_outputs import NotNumbers, chosen, one_stage
 
 pytest.importorskip("cv2", reason="the extra camera is not installed")
 pytest.importorskip("onnxruntime", reason="the extra camera is not installed")

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from sensor_adapters import pose
-from sensor_adapters.pose_outputs import Sighting
-from sensor_adapters.tracks import MOST_TRACKS, Tracks, followed, overlap
-from sensor_adapters.watcher import LEAST_HIP_SCORE, Watcher
-from sensor_adapters.zones import Place, area, contains, distance, holders, placed
+from sensor_adapters.cameras.pose_outputs import Sighting
+from sensor_adapters.cameras.tracks import MOST_TRACKS, Tracks, followed, overlap
+from sensor_adapters.cameras.watcher import LEAST_HIP_SCORE, Watcher
+from sensor_adapters.cameras.zones import Place, area, contains, distance, holders, placed
 
 S = 1_000_000
 LEFT = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))

@@ -7,10 +7,10 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from sensor_adapters.conformance import scorecard
+from sensor_adapters.kit.conformance import scorecard
+from sensor_adapters.kit.subject import subject, subjects
 from sensor_adapters.samples import DecodeError
 from sensor_adapters.settings import ConfigError
-from sensor_adapters.subject import subject, subjects
 
 FEW = 400
 KEPT: list[bytes] = []

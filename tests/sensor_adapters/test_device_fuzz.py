@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from sensor_adapters.device import GROUP
-from sensor_adapters.device_worker import Read, Worker, adapter_class
-from sensor_adapters.examples import examples
+from sensor_adapters.gateway.device_worker import Read, Worker, adapter_class
+from sensor_adapters.kit.examples import examples
 from sensor_adapters.samples import DecodeError
 from sensor_adapters.settings import converted
 from sensor_adapters.topics import Message

@@ -5,8 +5,8 @@ from importlib.metadata import entry_points
 import pytest
 
 from sensor_adapters.device import GROUP, in_words
-from sensor_adapters.device_worker import adapter_class
-from sensor_adapters.examples import examples
+from sensor_adapters.gateway.device_worker import adapter_class
+from sensor_adapters.kit.examples import examples
 from sensor_adapters.settings import converted
 
 NAMES = sorted(point.name for point in entry_points(group=GROUP))

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from sensor_adapters.device import GROUP, OF_KIND, DeviceSettings
-from sensor_adapters.device_worker import Said, adapter_class, answers, encode
-from sensor_adapters.examples import examples
-from sensor_adapters.mapped_device import MappedDevice
+from sensor_adapters.gateway.device_worker import Said, adapter_class, answers, encode
+from sensor_adapters.gateway.mapped_device import MappedDevice
+from sensor_adapters.kit.examples import examples
 from sensor_adapters.samples import US_PER_S, DecodeError
 from sensor_adapters.settings import converted
 from sensor_adapters.topics import Message

@@ -11,7 +11,7 @@ import pytest
 from sensor_adapters import imu
 from sensor_adapters.device import DeviceSettings, Motion
 from sensor_adapters.devices import esphome_imu
-from sensor_adapters.mapped_device import MappedDevice
+from sensor_adapters.gateway.mapped_device import MappedDevice
 from sensor_adapters.samples import DecodeError
 from tests.sensor_adapters.speaking import NOW_US, Spoken
 

@@ -281,7 +281,7 @@ def codes(heard: live.Heard) -> list[str]:
 
 def test_what_is_discovered_comes_with_a_block_that_works(tmp_path):
     from sensor_adapters.devices.zigbee2mqtt import Zigbee2Mqtt
-    from sensor_adapters.examples import examples
+    from sensor_adapters.kit.examples import examples
 
     (shown,) = examples(Zigbee2Mqtt).discovery
     with live.mosquitto(tmp_path) as port, speaker(port) as client:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from sensor_adapters.device import Happened
-from sensor_adapters.hid_keys import KeyDecoder, Scanned
-from sensor_adapters.hid_layouts import LAYOUTS, Layout
-from sensor_adapters.hid_reader import INPUT_EVENT, EventStream
+from sensor_adapters.gateway.hid_keys import KeyDecoder, Scanned
+from sensor_adapters.gateway.hid_layouts import LAYOUTS, Layout
+from sensor_adapters.gateway.hid_reader import INPUT_EVENT, EventStream
 
 SHIFT, ALTGR, ALT, CTRL, CAPS, ENTER, TAB, KP_ENTER, NUMLOCK = 42, 100, 56, 29, 58, 28, 15, 96, 69
 T_US = 1_491_586_389_048_072

@@ -5,7 +5,7 @@ import random
 import pytest
 from hypothesis import given, strategies as st
 
-from sensor_adapters.in_use import Hysteresis, OneLevel, learnt
+from sensor_adapters.gateway.in_use import Hysteresis, OneLevel, learnt
 
 
 @st.composite

@@ -15,8 +15,8 @@ from sensor_adapters.device import (
     Number,
     State,
 )
-from sensor_adapters.in_use import Hysteresis
-from sensor_adapters.mapped_device import BEAT_US, CLOCK_US, MappedDevice
+from sensor_adapters.gateway.in_use import Hysteresis
+from sensor_adapters.gateway.mapped_device import BEAT_US, CLOCK_US, MappedDevice
 from sensor_adapters.samples import US_PER_S, DecodeError
 
 T0 = 1_767_254_400_000_000
@@ -96,6 +96,13 @@ def test_what_is_retained_holds_if_it_is_a_level_and_is_stale_if_not():
     assert msgspec.json.decode(said.payload)["t0"] == T0
     assert scanner.take(Happened("A"), T0, retained=True) == []
     assert scanner.heard.stale == 1
+
+
+def test_what_is_retained_does_not_bring_a_device_back():
+    lid = mapped("state")
+    lid.take(Alive(False), T0, retained=True)
+    assert lid.take(State(on=True), T0, retained=True) == []
+    assert not lid.is_alive
 
 
 def test_a_code_that_bounces_is_one_event():

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from mcap.reader import make_reader
 
-from sensor_adapters import mcap_writer
-from sensor_adapters.mcap_reader import McapReader
-from sensor_adapters.mcap_writer import McapWriter, NoRoom
-from sensor_adapters.message_recorder import Tally, drain, record
-from sensor_adapters.raw_replay import as_sent, boards
+from sensor_adapters.recorder import mcap_writer
+from sensor_adapters.recorder.mcap_reader import McapReader
+from sensor_adapters.recorder.mcap_writer import McapWriter, NoRoom
+from sensor_adapters.recorder.message_recorder import Tally, drain, record
+from sensor_adapters.recorder.raw_replay import as_sent, boards
+from sensor_adapters.recorder.topic_filter import check_filter, covers, matches, without_covered
 from sensor_adapters.recording import RecordingError
 from sensor_adapters.replay import Sent, paced
-from sensor_adapters.topic_filter import check_filter, covers, matches, without_covered
 from sensor_adapters.topics import Message
 
 NOW_US = 1_767_254_400_000_000

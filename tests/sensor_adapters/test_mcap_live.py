@@ -10,12 +10,12 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from sensor_adapters.mcap_reader import McapReader
 from sensor_adapters.publisher import Publisher
+from sensor_adapters.recorder.mcap_reader import McapReader
+from sensor_adapters.recorder.subscriber import Subscriber
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.replay import messages
 from sensor_adapters.settings import Broker
-from sensor_adapters.subscriber import Subscriber
 from tests import live
 from tests.recorder import recorder
 

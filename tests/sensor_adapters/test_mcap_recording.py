@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from sensor_adapters.mcap_writer import McapWriter
-from sensor_adapters.message_decoding import StationLog
+from sensor_adapters.recorder.mcap_writer import McapWriter
+from sensor_adapters.recorder.message_decoding import StationLog
 from sensor_adapters.recording import RecordingError
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.replay import messages, site_toml

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sensor_adapters import gateway_config
-from sensor_adapters.hid_layouts import LAYOUTS
-from sensor_adapters.hid_reader import INPUT_EVENT, HidReader
-from sensor_adapters.scanner_config import ScannerConfig
-from sensor_adapters.scanners import Scanners
+from sensor_adapters.gateway import config as gateway_config
+from sensor_adapters.gateway.hid_layouts import LAYOUTS
+from sensor_adapters.gateway.hid_reader import INPUT_EVENT, HidReader
+from sensor_adapters.gateway.scanner_config import ScannerConfig
+from sensor_adapters.gateway.scanners import Scanners
 from sensor_adapters.settings import ConfigError
 from tests.live import Heard, mosquitto
 from tests.sensor_adapters.gateways import gateway

@@ -6,7 +6,7 @@ import pytest
 
 from sensor_adapters.device import Alive, Happened, InUse, Number, State
 from sensor_adapters.devices import shelly, shelly1
-from sensor_adapters.mapped_device import MappedDevice
+from sensor_adapters.gateway.mapped_device import MappedDevice
 from sensor_adapters.samples import DecodeError
 from sensor_adapters.topics import Message
 

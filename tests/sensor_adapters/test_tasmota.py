@@ -7,7 +7,7 @@ import pytest
 from sensor_adapters.device import Alive, Happened, Number, State
 from sensor_adapters.devices.tasmota import Settings, Tasmota
 from sensor_adapters.devices.tasmota_reader import Settings as ReaderSettings, TasmotaReader
-from sensor_adapters.mapped_device import MappedDevice
+from sensor_adapters.gateway.mapped_device import MappedDevice
 from sensor_adapters.samples import DecodeError
 from sensor_adapters.topics import Message
 

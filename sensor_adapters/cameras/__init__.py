@@ -1,0 +1,1 @@
+"""Cameras: pictures to key points, in a process of its own; no image leaves it."""

@@ -1,0 +1,1 @@
+"""The gateway: what devices say in their own way to payloads for the board."""

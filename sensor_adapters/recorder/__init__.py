@@ -1,0 +1,1 @@
+"""Recording what a broker says into MCAP, and reading it again."""
