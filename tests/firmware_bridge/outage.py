@@ -15,7 +15,6 @@ from pathlib import Path
 from firmware_bridge.virtual_board import VirtualBoard
 from tests import live
 from tests.firmware_bridge.running import bridge, plugged
-from tests.live import Heard
 
 PATIENCE_S = 600.0
 Number = tuple[str, str, int]
@@ -34,6 +33,28 @@ def resident_mb(one: live.Host) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     return 0.0
+
+
+class Numbers(live.Heard):
+    """Keeps the numbers alone of what boards said: there are hundreds of thousands."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self.came: set[Number] = set()
+        self.missing: set[Number] = set()
+        self.twice = 0
+
+    def _on_message(self, client, userdata, message) -> None:
+        if "/in/imu/" not in message.topic:
+            super()._on_message(client, userdata, message)
+            return
+        body = json.loads(message.payload)
+        number = (body["dev"], body["boot"], body["seq"])
+        with self._came:
+            self.twice += number in self.came
+            self.came.add(number)
+            self.missing.discard(number)
+            self._came.notify_all()
 
 
 def run(minutes: float, boards: int) -> dict[str, object]:
@@ -56,34 +77,26 @@ def run(minutes: float, boards: int) -> dict[str, object]:
         accepted = kept(folder / "bridge-outbox.db")
         one.again()
         time.sleep(30 * minutes)
-        with live.mosquitto(folder, port), Heard(port) as heard:
+        heard = Numbers(port)
+        with live.mosquitto(folder, port), heard:
             # the moment before the broker is found again: all that waits by now must arrive
             accepted |= kept(folder / "bridge-outbox.db")
             size_mb = sum(one.stat().st_size for one in folder.glob("bridge-outbox.db*")) / 1e6
-            back_s, enough = time.monotonic(), len(accepted)
-            while not accepted <= numbers(heard):
-                what = f"{len(accepted - numbers(heard))} that were written down"
-                heard.wait(lambda said: len(said) >= enough, what, PATIENCE_S)  # noqa: B023
-                enough = len(heard.said) + 200
+            heard.missing, back_s = accepted - heard.came, time.monotonic()
+            heard.wait(lambda _: not heard.missing, "all that was written down", PATIENCE_S)
             took_s = time.monotonic() - back_s
             health = heard.wait_for("/bridge/health", 1)[-1]
-        said = [(b["dev"], b["boot"], b["seq"]) for t, b in heard.said if "/in/imu/" in t]
     return {
         "minutes": minutes,
         "frames_per_s": 10 * boards,
         "written_down": len(accepted),
-        "arrived_of_them": len(accepted & set(said)),
-        "arrived_twice": len(said) - len(set(said)),
+        "arrived_of_them": len(accepted & heard.came),
+        "arrived_twice": heard.twice,
         "dropped": health["outbox"]["dropped"],
         "outbox_MB": round(size_mb, 1),
         "memory_MB": round(before_mb, 1),
         "sent_in_s": round(took_s, 1),
     }
-
-
-def numbers(heard: Heard) -> set[Number]:
-    """Return device, boot and number of what came."""
-    return {(b["dev"], b["boot"], b["seq"]) for t, b in heard.said if "/in/imu/" in t}
 
 
 if __name__ == "__main__":
