@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from edge.records import SegmentRecord
+from edge.records import Record, SegmentRecord
 from edge.voices import Now
 from sensor_adapters.topics import Message, base
 
@@ -42,7 +42,7 @@ class Announcer:
         body = {"status": "ok", "data": data, "transaction": transaction}
         return _message(f"{self.base}/response/ping", body)
 
-    def segment(self, record: SegmentRecord) -> Message:
+    def segment(self, record: SegmentRecord) -> tuple[str, Message]:
         """Return ``new`` for a segment that began, ``update`` while it grows, then ``end``."""
         s, id_ = record.segment, record.id
         kind = "end" if s.state != "open" else "update" if id_ in self._open else "new"
@@ -63,7 +63,12 @@ class Announcer:
             "observed": round(s.observed, 4),
             "state": s.state,
         }
-        return _message(f"{self.base}/{record.station}/segment", body)
+        return kind, _message(f"{self.base}/{record.station}/segment", body)
+
+    def knows(self, record: Record) -> None:
+        """Take it that a segment was said as new by a run before this one."""
+        if isinstance(record, SegmentRecord):
+            self._open.add(record.id)
 
     def action(self, station: str, bundle: str, now: list[Now]) -> Message | None:
         """Return the station's current labels if they are other ones than said last.

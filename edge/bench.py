@@ -184,6 +184,7 @@ def _through_inbox(port: int, bundle: Bundle, count: int) -> tuple[Any, Any, Any
                     pipeline.messages += 1
                 else:
                     pipeline.push(message)
+            inbox.acknowledge()
         return pipeline.messages
 
     return inbox.wait_subscribed, take, lambda: inbox.stop(farewell)

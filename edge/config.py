@@ -18,6 +18,8 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str = "solosense.db"
     """SQLite file; relative to the configuration file."""
+    checkpoint_s: float = 5.0
+    """From one checkpoint to the next; after a power cut the broker sends again what came since."""
 
 
 class Time(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +102,8 @@ def _check(file: str, config: SiteConfig) -> None:
     for name, low in (("lateness_s", 0.0), ("silence_s", 1.0), ("max_jump_s", 1.0)):
         value = getattr(config.time, name)
         need(file, low <= value <= 86_400, f"time.{name}", value, f"seconds from {low:g} to 86400")
+    every_s = config.log.checkpoint_s
+    need(file, 0 < every_s <= 600, "log.checkpoint_s", every_s, "more than 0, at most 600")
     try:
         check_id("site", config.site)
         check_id("node", config.node)
@@ -150,5 +154,5 @@ def _absolute(config: SiteConfig, folder: Path) -> SiteConfig:
         for id_, s in config.stations.items()
     }
     broker = beside(config.broker, folder)
-    log = Log(path=str(folder / config.log.path))
+    log = msgspec.structs.replace(config.log, path=str(folder / config.log.path))
     return msgspec.structs.replace(config, stations=stations, broker=broker, log=log)

@@ -1,5 +1,8 @@
 """The gate to paho: its thread stamps and queues, nothing more; publishing goes out here too.
 
+The session at the broker lasts beyond a connection and beyond this program, and a message is
+acknowledged when we say that what came of it is safe: until then the broker sends it again.
+
 The queue is bounded. When it is full, the network thread waits, so that the broker holds what
 comes (its own ``max_queued_messages`` is the next bound); how often that happened is counted.
 """
@@ -10,6 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -28,6 +32,15 @@ SHORT_S, MOST_SHORT = 10.0, 3  # connections that end so soon, so often: somebod
 REFUSED = {"Bad user name or password", "Not authorized", "Banned", "Client identifier not valid"}
 
 
+@dataclass(frozen=True)
+class _Receipt:
+    """By what a message is acknowledged."""
+
+    connection: int
+    number: int
+    qos: int
+
+
 class BrokerRefused(Exception):
     """The broker knows us and says no: a setting is wrong."""
 
@@ -37,7 +50,9 @@ class Inbox:
 
     def __init__(self, broker: Broker, client_id: str, topics: list[str], will: Message) -> None:
         self._broker, self._topics = broker, topics
-        self._queue: queue.Queue[Message] = queue.Queue(MOST_QUEUED)
+        self._queue: queue.Queue[tuple[Message, _Receipt]] = queue.Queue(MOST_QUEUED)
+        self._taken: list[_Receipt] = []
+        self._published: queue.SimpleQueue[int] = queue.SimpleQueue()
         self.waited = 0
         """Messages that found the queue full and held the network back."""
         self.connections = 0
@@ -51,7 +66,9 @@ class Inbox:
         self._stopping = threading.Event()
         self._subscribed = threading.Event()
         self._gone = threading.Event()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, manual_ack=True
+        )
         if broker.username:
             self._client.username_pw_set(broker.username, broker.password())
         self._client.will_set(will.topic, will.payload, qos=1, retain=True)
@@ -61,6 +78,7 @@ class Inbox:
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
+        self._client.on_publish = self._on_publish
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
     def start(self) -> None:
@@ -141,7 +159,10 @@ class Inbox:
         except UnicodeDecodeError:
             topic = "(not UTF-8)"
         received_us = time.time_ns() // 1000
-        stamped = Message(topic, bytes(message.payload), received_us, bool(message.retain))
+        stamped = (
+            Message(topic, bytes(message.payload), received_us, bool(message.retain)),
+            _Receipt(self.connections, message.mid, message.qos),
+        )
         try:
             self._queue.put_nowait(stamped)
         except queue.Full:
@@ -165,15 +186,44 @@ class Inbox:
         if self.refusal:
             raise BrokerRefused(self.refusal)
         try:
-            yield self._queue.get(timeout=wait_s)
-            for _ in range(most - 1):
-                yield self._queue.get_nowait()
+            for index in range(most):
+                message, receipt = self._queue.get(block=not index, timeout=wait_s)
+                if receipt.qos:
+                    self._taken.append(receipt)
+                yield message
         except queue.Empty:
             return
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
-        """Send a message; while the broker is away, ``MOST_UNSENT`` of them are kept."""
-        self._client.publish(topic, payload, qos=qos, retain=retain)
+    @property
+    def waiting(self) -> int:
+        """Messages that were taken and not acknowledged."""
+        return len(self._taken)
+
+    def acknowledge(self) -> None:
+        """Let the broker forget all that was taken: what came of it is safe.
+
+        What came over a connection that is no more is sent again anyhow.
+        """
+        for receipt in self._taken:
+            if receipt.connection == self.connections:
+                self._client.ack(receipt.number, receipt.qos)
+        self._taken.clear()
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
+        """Send a message; while the broker is away, ``MOST_UNSENT`` of them are kept.
+
+        Returns its number, which ``published`` gives back once the broker has it.
+        """
+        return self._client.publish(topic, payload, qos=qos, retain=retain).mid
+
+    def published(self) -> list[int]:
+        """Return the numbers of the messages that the broker has taken since last asked."""
+        return [self._published.get() for _ in range(self._published.qsize())]
+
+    def _on_publish(
+        self, client: mqtt.Client, userdata: Any, mid: int, reason: Any, properties: Any
+    ) -> None:
+        self._published.put(mid)
 
     def stop(self, farewell: Message) -> None:
         """Say farewell, wait until it is out, and disconnect."""

@@ -51,16 +51,10 @@ class Pipeline:
         """``models`` by bundle folder, ``sessions`` the number each station starts with."""
         self._config = config
         self._engines = {m.bundle.manifest.name: m.engine for m in models.values()}
-        self.stations = {
-            id_: Station(
-                id_,
-                station,
-                [models[folder].bundle.manifest for folder in station.bundles],
-                config.time,
-                sessions.get(id_, 1),
-            )
-            for id_, station in config.stations.items()
-        }
+        self._models, self._changed = models, set[str]()
+        self.stations: dict[str, Station] = {}
+        for id_ in config.stations:
+            self.begin(id_, sessions.get(id_, 1))
         self.complaints = Complaints()
         self.messages = 0
         self.refused = 0
@@ -71,6 +65,17 @@ class Pipeline:
         self._ended: list[Record] = []
         self._now_us = 0
         self._advanced_us: int | None = None
+
+    def begin(self, id_: str, session: int) -> None:
+        """Let a station begin with nothing heard."""
+        station = self._config.stations[id_]
+        manifests = [self._models[folder].bundle.manifest for folder in station.bundles]
+        self.stations[id_] = Station(id_, station, manifests, self._config.time, session)
+
+    def changed(self) -> list[Station]:
+        """Return the stations that were told something since last asked."""
+        ids, self._changed = self._changed, set()
+        return [station for id_, station in self.stations.items() if id_ in ids]
 
     # --- messages in ---
 
@@ -83,6 +88,7 @@ class Pipeline:
         except TopicError as error:
             self._refuse(message.topic, str(error))
             return
+        self._changed.add(topic.station)
         station = self.stations[topic.station]
         device = station.devices[topic.device]
         try:

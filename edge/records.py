@@ -109,4 +109,36 @@ class StationRecord:
     started_us: int
 
 
-Record = SegmentRecord | GapRecord | SwitchRecord | DeviceRecord | ModelRecord | StationRecord
+@dataclass(frozen=True)
+class CheckpointRecord:
+    """What a station needs to go on where it was; it takes the place of the one before."""
+
+    station: str
+    session: int
+    saved_us: int
+    content: bytes | None
+    """None: the session has ended in order, there is nothing to go on with."""
+
+
+@dataclass(frozen=True)
+class OutgoingRecord:
+    """A message that the broker must hear; it is kept until the broker has it."""
+
+    id: str
+    """Of the segment that it tells of."""
+    type: str
+    """``new`` or ``end``."""
+    topic: str
+    payload: str
+
+
+Record = (
+    SegmentRecord
+    | GapRecord
+    | SwitchRecord
+    | DeviceRecord
+    | ModelRecord
+    | StationRecord
+    | CheckpointRecord
+    | OutgoingRecord
+)

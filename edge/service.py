@@ -14,14 +14,23 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edge import bundle as bundles
+from edge import bundle as bundles, checkpoint
 from edge.announce import Announcer
 from edge.bundle import MANIFEST, sha256
+from edge.checkpoint import Unfit
 from edge.config import SiteConfig
 from edge.engine import open_engine
 from edge.inbox import Inbox
+from edge.pace import Pace
 from edge.pipeline import Model, Pipeline
-from edge.records import ModelRecord, Record, SegmentRecord, StationRecord
+from edge.records import (
+    CheckpointRecord,
+    ModelRecord,
+    OutgoingRecord,
+    Record,
+    SegmentRecord,
+    StationRecord,
+)
 from edge.relay import Relay, RelayError
 from edge.sqlite_log import SqliteLog
 from sensor_adapters.adapter import load_adapter
@@ -112,29 +121,61 @@ class Service:
     """One running board."""
 
     def __init__(self, config: SiteConfig) -> None:
+        """Accept the models, open the log, and let each station go on where it was, or begin.
+
+        Raises:
+            BundleError: a model can not be used.
+            ConfigError: a setting does not fit.
+            LogError: the log can not be used.
+        """
         self._config = config
         models = load_models(config)
         self._log = SqliteLog(Path(config.log.path))
-        if orphans := self._log.end_orphans():
+        self._pipeline = Pipeline(config, models, {})
+        self._made_of = {id_: _made_of(config, id_, models) for id_ in config.stations}
+        going_on = self._go_on()
+        if orphans := self._log.end_orphans(going_on):
             log.warning("%d segments were left open by a run that did not end in order", orphans)
-        sessions = {id_: self._log.next_session(id_) for id_ in config.stations}
-        self._pipeline = Pipeline(config, models, sessions)
         self._log.write(_start_records(config, models))
         boot = uuid.uuid4().hex[:12]
         self._announce = Announcer(config.site, config.node, boot, version("solosense"))
         prefix = base(config.site, config.node)
         topics = [f"{prefix}/+/in/+/+", f"{prefix}/request/+"]
         client_id = f"solosense-edge-{config.site}-{config.node}"
+        for record in self._pipeline.open_segments():
+            self._announce.knows(record)
         will = self._announce.status("offline", now_us())
         self._inbox = Inbox(config.broker, client_id, topics, will)
         self._request = f"{prefix}/request/"
+        self._pace = Pace(config.log.checkpoint_s)
         self._pending: list[Record] = []
+        self._out: dict[int, tuple[str, str]] = {}  # of the outbox, by number on its way
         self._durable_ms: deque[float] = deque(maxlen=10_000)
+
+    def _go_on(self) -> list[str]:
+        """Put stations back to their checkpoints; return those that go on."""
+        found = []
+        for id_, whole in self._made_of.items():
+            saved = self._log.checkpoint(id_)
+            session = self._log.next_session(id_)
+            if saved is not None:
+                try:
+                    checkpoint.resume(self._pipeline.stations[id_], saved, whole)
+                    found.append(id_)
+                    continue
+                except Unfit as error:
+                    log.warning("%s does not go on from its checkpoint: %s", id_, error)
+            self._pipeline.begin(id_, session)
+        if found:
+            log.warning("%s: going on from where the last run was cut off", ", ".join(found))
+        return found
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; end sessions and say farewell then."""
         self._inbox.start()
         connections, updated_s, health_s = 0, time.monotonic(), time.monotonic()
+        for left in self._log.unsent():
+            self._send(left)
         try:
             while not stop.is_set():
                 self._round()
@@ -151,29 +192,51 @@ class Service:
                         self._pending += self._pipeline.device_records(station)
                     self._publish(self._announce.health(self.health()), retain=True)
         finally:
-            self._pending += self._pipeline.finish(now_us())
+            at_us = now_us()
+            self._pending += self._pipeline.finish(at_us)
+            self._pending += [
+                CheckpointRecord(station.id, station.session, at_us, None)
+                for station in self._pipeline.stations.values()
+            ]
             self._flush()
+            self._inbox.acknowledge()
             self._tell_actions()
             self._inbox.stop(self._announce.status("stopped", now_us()))
+            self._log.write([], self._sent())
             self._log.close()
 
     def _round(self) -> None:
         """Take what has come, infer what is complete, make it durable, tell it."""
-        first_us = None
+        taken = list(self._inbox.take(WAIT_S, MOST_MESSAGES))
         pings = []
-        for message in self._inbox.take(WAIT_S, MOST_MESSAGES):
-            first_us = first_us or message.received_us
+        for message in taken:
             if message.topic.startswith(self._request):
                 pings.append(message)
             else:
                 self._pipeline.push(message)
         self._pending += self._pipeline.advance(now_us())
+        is_due = self._pace.due(time.monotonic(), self._inbox.waiting, len(taken)) or bool(pings)
+        if is_due:
+            self._pending += self._checkpoints()
         self._flush()
-        if first_us is not None:
-            self._durable_ms.append((now_us() - first_us) / 1000)
+        if is_due:
+            self._inbox.acknowledge()
+            self._pace.done(time.monotonic())
+        if taken:
+            self._durable_ms.append((now_us() - taken[0].received_us) / 1000)
         self._tell_actions()
         for ping in pings:
             self._answer(ping)
+
+    def _checkpoints(self) -> list[Record]:
+        """Return what stations that heard something need to go on where they are."""
+        at_us = now_us()
+        return [
+            CheckpointRecord(
+                one.id, one.session, at_us, checkpoint.content(one, self._made_of[one.id])
+            )
+            for one in self._pipeline.changed()
+        ]
 
     def _tell_actions(self) -> None:
         """Say what each station does now, where that is news; at the end, that nobody knows."""
@@ -186,11 +249,30 @@ class Service:
         """Make what is held durable, then tell it."""
         if not self._pending:
             return
-        self._log.write(self._pending)
+        outgoing, passing = [], []
         for record in self._pending:
             if isinstance(record, SegmentRecord):
-                self._publish(self._announce.segment(record))
+                kind, message = self._announce.segment(record)
+                if kind == "update":
+                    passing.append(message)
+                    continue
+                said = message.payload.decode()
+                outgoing.append(OutgoingRecord(record.id, kind, message.topic, said))
+        self._log.write([*self._pending, *outgoing], self._sent())
+        for one in outgoing:
+            self._send(one)
+        for message in passing:
+            self._publish(message)
         self._pending.clear()
+
+    def _send(self, one: OutgoingRecord) -> None:
+        """Publish what the log keeps until the broker has it."""
+        number = self._inbox.publish(one.topic, one.payload.encode())
+        self._out[number] = (one.id, one.type)
+
+    def _sent(self) -> list[tuple[str, str]]:
+        """Return what the broker has taken of the outbox."""
+        return [self._out.pop(n) for n in self._inbox.published() if n in self._out]
 
     def _publish(self, message: Message, *, retain: bool = False) -> None:
         self._inbox.publish(message.topic, message.payload, retain=retain)
@@ -239,6 +321,13 @@ class Service:
             },
             "devices": devices,
         }
+
+
+def _made_of(config: SiteConfig, id_: str, models: dict[str, Model]) -> str:
+    """Return what a station's checkpoints depend on."""
+    station = config.stations[id_]
+    sums = [sha256(models[folder].bundle.folder / MANIFEST) for folder in station.bundles]
+    return checkpoint.made_of((station, config.time), sums, version("solosense"))
 
 
 def _start_records(config: SiteConfig, models: dict[str, Model]) -> list[Record]:

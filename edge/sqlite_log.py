@@ -7,16 +7,18 @@ take the newest batches, never tear one.
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
 from edge.records import (
+    CheckpointRecord,
     DeviceRecord,
     GapRecord,
     ModelRecord,
+    OutgoingRecord,
     Record,
     SegmentRecord,
     StationRecord,
@@ -80,7 +82,17 @@ ON CONFLICT (station, device, session) DO UPDATE SET
     messages = excluded.messages, samples = excluded.samples, rejected = excluded.rejected,
     duplicated = excluded.duplicated, lost = excluded.lost, late = excluded.late
 """
-STATEMENTS = (MODEL, STATION, SEGMENT, GAP, SWITCH, DEVICE)  # models first: segments refer to them
+CHECKPOINT = """
+INSERT INTO checkpoints (station, session, saved_us, content) VALUES (?, ?, ?, ?)
+ON CONFLICT (station) DO UPDATE SET
+    session = excluded.session, saved_us = excluded.saved_us, content = excluded.content
+"""
+NO_CHECKPOINT = "DELETE FROM checkpoints WHERE station = ?"
+OUTGOING = "INSERT OR REPLACE INTO outbox (id, type, topic, payload) VALUES (?, ?, ?, ?)"
+SENT = "DELETE FROM outbox WHERE id = ? AND type = ?"
+STATEMENTS = (  # models first: segments refer to them
+    MODEL, STATION, SEGMENT, GAP, SWITCH, DEVICE, CHECKPOINT, NO_CHECKPOINT, OUTGOING,
+)  # fmt: skip
 
 
 class LogError(Exception):
@@ -117,15 +129,17 @@ class SqliteLog:
             connection.close()
             raise
 
-    def write(self, records: Iterable[Record]) -> None:
+    def write(self, records: Iterable[Record], sent: Iterable[tuple[str, str]] = ()) -> None:
         """Write all records in one transaction. Saying a record again changes nothing.
+
+        ``sent``: id and type of what the broker has taken of the outbox, to be forgotten.
 
         Raises:
             LogError: disk full, locked for longer than ``BUSY_S``, a value out of range, or a
                 segment of a model that no ``ModelRecord`` named. None of the batch is written.
         """
-        batch = list(records)
-        if not batch:
+        batch, gone = list(records), list(sent)
+        if not batch and not gone:
             return
         models = self._models | {r.name: r.sha256 for r in batch if isinstance(r, ModelRecord)}
         rows: dict[str, list[Row]] = {statement: [] for statement in STATEMENTS}
@@ -136,18 +150,38 @@ class SqliteLog:
             for statement, values in rows.items():
                 if values:
                     self._connection.executemany(statement, values)
+            self._connection.executemany(SENT, gone)
         self._models = models
 
-    def end_orphans(self) -> int:
+    def end_orphans(self, going_on: Collection[str] = ()) -> int:
         """End segments that an earlier run left open as interrupted; return how many.
 
-        They end where they were last said to reach.
+        They end where they were last said to reach. Those of stations that go on stay open.
         """
+        marks = ", ".join("?" * len(going_on))
         with self._transaction():
             ended = self._connection.execute(
                 "UPDATE segments SET state = 'interrupted' WHERE state = 'open'"
+                f" AND station NOT IN ({marks})",
+                list(going_on),
             )
         return ended.rowcount
+
+    def checkpoint(self, station: str) -> bytes | None:
+        """Return what a station can go on with; None if it ended in order."""
+        query = "SELECT content FROM checkpoints WHERE station = ?"
+        with _explained(self._path):
+            found = self._connection.execute(query, (station,)).fetchone()
+        return found[0] if found else None
+
+    def unsent(self) -> list[OutgoingRecord]:
+        """Return what the broker has not taken yet, in the order of time."""
+        query = (
+            "SELECT o.id, o.type, o.topic, o.payload FROM outbox AS o"
+            " LEFT JOIN segments AS s ON s.id = o.id ORDER BY s.start_us, o.type DESC"
+        )
+        with _explained(self._path):
+            return [OutgoingRecord(*row) for row in self._connection.execute(query)]
 
     def next_session(self, station: str) -> int:
         """Return the number of a station's next session: 1, or one more than any in the log."""
@@ -206,6 +240,12 @@ class SqliteLog:
             return MODEL, (r.name, r.sha256, r.modality, r.engine, r.manifest, r.loaded_us)
         if isinstance(r, StationRecord):
             return STATION, (r.station, r.site, r.node, r.bundles, r.started_us)
+        if isinstance(r, CheckpointRecord):
+            if r.content is None:
+                return NO_CHECKPOINT, (r.station,)
+            return CHECKPOINT, (r.station, r.session, r.saved_us, r.content)
+        if isinstance(r, OutgoingRecord):
+            return OUTGOING, (r.id, r.type, r.topic, r.payload)
 
     def _newest_models(self) -> dict[str, str]:
         """Return the SHA-256 of each model name's latest load."""

@@ -45,14 +45,17 @@ def wait_for_port(port: int, process: subprocess.Popen) -> None:
 
 
 @contextlib.contextmanager
-def mosquitto(folder: Path, port: int | None = None) -> Iterator[int]:
-    """Run a mosquitto of our own; yield its port. Skips where none is installed."""
+def mosquitto(folder: Path, port: int | None = None, more: str = "") -> Iterator[int]:
+    """Run a mosquitto of our own; yield its port. Skips where none is installed.
+
+    ``more`` is added to its configuration.
+    """
     found = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if found is None:
         pytest.skip("no mosquitto on this machine, expected one for this test")
     port = port or free_port()
     file = folder / "mosquitto.conf"
-    file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n{more}")
     log = (folder / "mosquitto.log").open("wb")
     process = subprocess.Popen([found, "-c", str(file)], stdout=log, stderr=log)
     try:
@@ -67,8 +70,17 @@ def mosquitto(folder: Path, port: int | None = None) -> Iterator[int]:
 class Board:
     """A `solosense-edge run` process and the log it writes."""
 
-    def __init__(self, site: Path, db: Path, process: subprocess.Popen, said: Path) -> None:
-        self.site, self.db, self.process, self._said = site, db, process, said
+    def __init__(self, site: Path, db: Path, python: str) -> None:
+        self.site, self.db, self._python = site, db, python
+        self._said = site.with_name("board.log")
+        self._said.unlink(missing_ok=True)
+        self.start()
+
+    def start(self) -> None:
+        """Start it; again, if it was killed."""
+        command = [self._python, "-m", "edge", "run", str(self.site)]
+        with self._said.open("ab") as file:
+            self.process = subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT)
 
     @property
     def said(self) -> str:
@@ -116,19 +128,15 @@ def board(
 @contextlib.contextmanager
 def running(site: Path, db: Path, port: int, *, python: str = sys.executable) -> Iterator[Board]:
     """Run a board for a site's configuration; yield once it answers."""
-    said = site.with_name("board.log")
-    command = [python, "-m", "edge", "run", str(site)]
-    with said.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT)
-    one = Board(site, db, process, said)
+    one = Board(site, db, python)
     try:
         with Publisher(f"127.0.0.1:{port}", SITE, NODE) as publisher:
-            assert publisher.wait_for_board(START_S, lambda: process.poll() is None), one.said
+            assert publisher.wait_for_board(START_S, lambda: one.process.poll() is None), one.said
         yield one
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait(10)
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait(10)
 
 
 class Heard:

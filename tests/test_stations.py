@@ -73,7 +73,7 @@ def test_a_stations_rows_are_the_same_alone_and_among_others(order):
 
 
 @pytest.mark.broker
-def test_a_killed_board_is_offline_by_its_will_and_its_open_rows_end_at_the_next_start(tmp_path):
+def test_a_killed_board_is_offline_by_its_will_and_goes_on_unless_it_is_set_otherwise(tmp_path):
     recording = open_recording("virtual:seed=303,boxes=1")
     start_us, _ = recording.span_us()
     half = recording.between(start_us, start_us + 40_000_000)
@@ -93,6 +93,14 @@ def test_a_killed_board_is_offline_by_its_will_and_its_open_rows_end_at_the_next
             board.process.send_signal(signal.SIGKILL)
             assert status.wait_newest(state="offline")
         with live.board(tmp_path, port, half, folders) as board:
+            assert board.query(open_rows)[0][0] > 0
+            assert "going on from where the last run was cut off" in board.said
+            board.process.send_signal(signal.SIGKILL)
+            board.process.wait(10)
+            site = board.site
+        site.write_text(site.read_text() + "[time]\nlateness_s = 3.0\n")
+        with live.running(site, tmp_path / "log.db", port) as board:
             assert board.query(open_rows) == [(0,)]
+            assert "does not go on from its checkpoint" in board.said
             assert "left open" in board.said
             assert board.stop() == 0

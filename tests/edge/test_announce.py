@@ -22,7 +22,7 @@ def record(state: Literal["open", "closed", "interrupted"], end_us: int = 2) -> 
 def test_a_segment_is_new_then_updated_then_ended_under_one_id():
     announcer = Announcer("osaka", "jetson-01", "b", "1")
     told = (record("open", 2), record("open", 5), record("closed", 7))
-    messages = [announcer.segment(one) for one in told]
+    messages = [announcer.segment(one)[1] for one in told]
     assert {m.topic for m in messages} == {"act/v1/osaka/jetson-01/pack-1/segment"}
     bodies = [said(m) for m in messages]
     assert [(b["type"], b["end"]) for b in bodies] == [("new", None), ("update", 5), ("end", 7)]
