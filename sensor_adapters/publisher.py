@@ -2,12 +2,14 @@
 
 QoS 1 alone is no promise: a broker whose subscriber is slow drops what exceeds its queue and
 acknowledges it all the same. So every ``PING_EVERY`` messages the publisher asks the board
-whether it has come that far, and stays at most two questions ahead.
+whether it has come that far, and stays at most two questions ahead. Where the broker was gone
+meanwhile, what the board has not said to have is sent again.
 """
 
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -47,15 +49,36 @@ class Publisher:
         self._reason: str | None = None
         self._asked = 0
         self._answered = 0
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"replay-{self.boot}")
-        self._client.max_inflight_messages_set(200)
-        self._client.on_connect = self._on_connect
-        self._client.on_message = self._on_message
+        self._kept: deque[tuple[int, Sent]] = deque()
+        """What the board has not said to have, and the question whose answer says so."""
+        self._is_lost = threading.Event()
+        self._ending = False
+        self._client = self._make()
         self.board_answers = True
         """Whether a board listens at all; if none does, nothing is waited for."""
 
+    def _make(self) -> mqtt.Client:
+        """Return a client that does not connect again by itself: what it repeats, it repeats late.
+
+        Messages that the broker took and lost must come before those that it never took.
+        """
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=f"replay-{self.boot}",
+            reconnect_on_failure=False,
+        )  # fmt: skip
+        client.max_inflight_messages_set(200)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        return client
+
     def __enter__(self) -> "Publisher":
+        self._connect()
+        return self
+
+    def _connect(self) -> None:
         where = f"{self._host}:{self._port}"
+        self._connected.clear()
         try:
             self._client.connect(self._host, self._port)
         except (OSError, ValueError) as error:  # a name that can not be one is a ValueError
@@ -64,9 +87,9 @@ class Publisher:
         if not self._connected.wait(10) or self._reason is not None:
             self._client.loop_stop()
             raise BrokerError(f"broker {where} turned us away: {self._reason or 'no answer'}")
-        return self
 
     def __exit__(self, *exc: object) -> None:
+        self._ending = True
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -77,6 +100,12 @@ class Publisher:
         if self._reason is None:
             client.subscribe(f"{self._base}/response/ping", 1)
         self._connected.set()
+
+    def _on_disconnect(
+        self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
+    ) -> None:
+        if not self._ending and client is self._client:
+            self._is_lost.set()
 
     def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
         try:
@@ -93,26 +122,75 @@ class Publisher:
 
     def _ask(self) -> None:
         self._asked += 1
+        self._ask_again()
+
+    def _ask_again(self) -> None:
         body = msgspec.json.encode({"v": 1, "transaction": f"{self.boot}-{self._asked}"})
         self._client.publish(f"{self._base}/request/ping", body, qos=1)
 
     def _wait(self, number: int) -> None:
         """Wait until the board has answered question ``number``, if a board listens."""
         patience_s = ANSWER_S if self._answered else FIRST_ANSWER_S
-        with self._came:
-            came = self._came.wait_for(lambda: self._answered >= number, patience_s)
-        if not came:
-            if self._answered:
-                raise BrokerError(f"the board stopped answering for {ANSWER_S:g} s")
-            self.board_answers = False
+        end_s = time.monotonic() + patience_s
+        while time.monotonic() < end_s:
+            with self._came:
+                if self._came.wait_for(lambda: self._answered >= number, 0.5):
+                    return
+            if self._is_lost.is_set():
+                self._repeat_if_lost()
+                end_s = time.monotonic() + patience_s
+        if self._answered:
+            raise BrokerError(f"the board stopped answering for {ANSWER_S:g} s")
+        self.board_answers = False
+
+    def _keep(self, message: Sent) -> None:
+        """Remember a message until the board has said to have it."""
+        self._kept.append((self._asked + 1, message))
+        while self._kept[0][0] <= self._answered or not self.board_answers:
+            self._kept.popleft()
+            if not self._kept:
+                return
+
+    def _repeat_if_lost(self) -> None:
+        """Find a broker that was lost, and send again what it may not have, in order.
+
+        Not before the board listens: a broker that has forgotten it takes messages for nobody. The
+        board knows by their numbers those that it has.
+
+        Raises:
+            BrokerError: it did not come back.
+        """
+        if not self._is_lost.is_set() or not self.board_answers:
+            return
+        end_s = time.monotonic() + ANSWER_S
+        while True:
+            self._client.loop_stop()
+            self._client = self._make()
+            self._is_lost.clear()
+            try:
+                self._connect()
+                break
+            except BrokerError:
+                if time.monotonic() > end_s:
+                    raise
+                time.sleep(0.2)
+        self._kept = deque((self._asked + 2, message) for _, message in self._kept)
+        if not self.wait_for_board(ANSWER_S, lambda: not self._is_lost.is_set()):
+            return  # lost again; or _wait says that the board does not answer
+        for _, message in self._kept:
+            self._client.publish(
+                message.topic, message.payload, qos=message.qos, retain=message.retained
+            )
+        self._ask()
 
     def wait_for_board(self, most_s: float, is_starting: Callable[[], bool]) -> bool:
         """Ask until a board answers; give up after ``most_s`` or when it is not starting."""
         end_s = time.monotonic() + most_s
+        self._asked += 1
         while time.monotonic() < end_s and is_starting():
-            self._ask()
+            self._ask_again()
             with self._came:
-                if self._came.wait_for(lambda: self._answered > 0, 0.2):
+                if self._came.wait_for(lambda: self._answered >= self._asked, 0.2):
                     return True
         return False
 
@@ -134,6 +212,8 @@ class Publisher:
         number, info = 0, None
         due = paced(sent, speed, time.monotonic, time.sleep, is_over)
         for number, message in enumerate(due, start=1):
+            self._repeat_if_lost()
+            self._keep(message)
             info = self._client.publish(
                 message.topic, message.payload, qos=message.qos, retain=message.retained
             )
@@ -173,4 +253,4 @@ class Publisher:
             self._ask()
             self._wait(self._asked)
         with self._came:
-            return self._answers.get(str(self._asked))
+            return self._answers.get(str(self._answered))

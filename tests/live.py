@@ -44,27 +44,29 @@ def wait_for_port(port: int, process: subprocess.Popen) -> None:
     raise AssertionError(f"nothing listens on port {port}")
 
 
-@contextlib.contextmanager
-def mosquitto(folder: Path, port: int | None = None, more: str = "") -> Iterator[int]:
-    """Run a mosquitto of our own; yield its port. Skips where none is installed.
-
-    ``more`` is added to its configuration.
-    """
+def start_mosquitto(folder: Path, port: int, more: str = "") -> subprocess.Popen:
+    """Start a mosquitto of our own, ``more`` added to its configuration; skips where none is."""
     found = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if found is None:
         pytest.skip("no mosquitto on this machine, expected one for this test")
-    port = port or free_port()
     file = folder / "mosquitto.conf"
     file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n{more}")
-    log = (folder / "mosquitto.log").open("wb")
-    process = subprocess.Popen([found, "-c", str(file)], stdout=log, stderr=log)
+    with (folder / "mosquitto.log").open("ab") as log:
+        process = subprocess.Popen([found, "-c", str(file)], stdout=log, stderr=log)
+    wait_for_port(port, process)
+    return process
+
+
+@contextlib.contextmanager
+def mosquitto(folder: Path, port: int | None = None, more: str = "") -> Iterator[int]:
+    """Run a mosquitto of our own; yield its port."""
+    port = port or free_port()
+    process = start_mosquitto(folder, port, more)
     try:
-        wait_for_port(port, process)
         yield port
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)
-        log.close()
 
 
 class Board:

@@ -17,6 +17,8 @@ from tests import live
 from tests.firmware_bridge.running import bridge, plugged
 
 PATIENCE_S = 600.0
+QUEUE = "max_queued_messages 1000000\n"
+"""For a listener that is slower than what comes: a broker drops what it may not hold."""
 Number = tuple[str, str, int]
 
 
@@ -78,7 +80,7 @@ def run(minutes: float, boards: int) -> dict[str, object]:
         one.again()
         time.sleep(30 * minutes)
         heard = Numbers(port)
-        with live.mosquitto(folder, port), heard:
+        with live.mosquitto(folder, port, QUEUE), heard:
             # the moment before the broker is found again: all that waits by now must arrive
             accepted |= kept(folder / "bridge-outbox.db")
             size_mb = sum(one.stat().st_size for one in folder.glob("bridge-outbox.db*")) / 1e6
