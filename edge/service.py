@@ -315,6 +315,8 @@ class Service:
             "steps": self._pipeline.inferred,
             "queued": self._inbox.queued,
             "queue_waits": self._inbox.waited,
+            "unacknowledged": self._inbox.waiting,
+            "broker_window": self._pace.window,
             "durable_ms": {
                 "p50": round(float(np.percentile(spans, 50)), 2),
                 "p99": round(float(np.percentile(spans, 99)), 2),

@@ -14,8 +14,11 @@ from tests import live
 from tests.sensor_adapters.gateways import gateway, online, said, speaker
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
-SEATS = {"state": "tape", "event": "scanner", "imu": "right_wrist"}
-"""Where a device sits whose readings are of a kind; a model that comes with us knows the place."""
+SEATS = {"state": "tape", "event": "scanner", "imu": "right_wrist", "radio": "kitchen"}
+"""Where a device sits whose readings are of a kind, as models that come with us know it.
+
+None hears a radio, so that one is a row of ``device_states`` alone.
+"""
 OTHERS = {
     "iot": {
         "scanner": "event", "printer": "event", "tape": "state", "pen": "state", "shelf": "state",
@@ -39,9 +42,9 @@ def seated() -> list[tuple[str, str, ExampleDevice]]:
 
 def station(number: int, kind: str) -> str:
     """Return a station's part of a board's configuration: the device in its seat, none beside."""
-    bundle = "imu" if kind == "imu" else "iot"
+    bundle = "imu" if kind in ("imu", "radio") else "iot"
     lines = [f'[stations.p{number}]\nbundles = ["{live.BUNDLES / bundle}"]']
-    for place, adapter in OTHERS[bundle].items():
+    for place, adapter in {**OTHERS[bundle], SEATS[kind]: kind}.items():
         is_ours = place == SEATS[kind]
         device = f"d{number}" if is_ours else place.replace("_", "-")
         lines.append(
@@ -52,8 +55,9 @@ def station(number: int, kind: str) -> str:
 
 
 def test_every_adapters_devices_are_rows_of_the_log(tmp_path):
-    devices = [one for one in seated() if one[1] in SEATS]
-    assert len(devices) >= len(entry_points(group=GROUP)) - 1  # none of our models hears a radio
+    devices = seated()
+    assert {name for name, _, _ in devices} == {point.name for point in entry_points(group=GROUP)}
+    seen = {f"p{number}" for number, (_, kind, _) in enumerate(devices) if kind != "radio"}
     blocks, stations = "", ""
     for number, (name, kind, one) in enumerate(devices):
         block = {**one.block(name), "station": f"p{number}"}
@@ -72,7 +76,7 @@ def test_every_adapters_devices_are_rows_of_the_log(tmp_path):
             speaker(port) as client,
         ):
             online(heard)
-            waiting = {f"p{number}" for number in range(len(devices))}
+            waiting = set(seen)
             for turn in itertools.count():
                 assert turn < 600, f"no segment at {waiting}"
                 for _, _, each in devices:
@@ -92,7 +96,7 @@ def test_every_adapters_devices_are_rows_of_the_log(tmp_path):
     names = {f"d{number}" for number in range(len(devices))}
     assert {device for device, _, _ in heard_of} == names
     assert all(rejected == 0 for *_, rejected in heard_of)
-    assert {row[0] for row in rows} == {f"p{number}" for number in range(len(devices))}
+    assert {row[0] for row in rows} == seen
 
 
 def segments(heard: live.Heard) -> list[tuple[str, dict]]:
