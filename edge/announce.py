@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from edge.records import Record, SegmentRecord
+from edge.records import SegmentRecord
 from edge.voices import Now
 from sensor_adapters.topics import Message, base
 
@@ -65,10 +65,9 @@ class Announcer:
         }
         return kind, _message(f"{self.base}/{record.station}/segment", body)
 
-    def knows(self, record: Record) -> None:
+    def knows(self, id_: str) -> None:
         """Take it that a segment was said as new by a run before this one."""
-        if isinstance(record, SegmentRecord):
-            self._open.add(record.id)
+        self._open.add(id_)
 
     def action(self, station: str, bundle: str, now: list[Now]) -> Message | None:
         """Return the station's current labels if they are other ones than said last.

@@ -209,12 +209,21 @@ class Inbox:
                 self._client.ack(receipt.number, receipt.qos)
         self._taken.clear()
 
-    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
+    def publish(
+        self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False
+    ) -> int | None:
         """Send a message; while the broker is away, ``MOST_UNSENT`` of them are kept.
 
-        Returns its number, which ``published`` gives back once the broker has it.
+        Returns its number, which ``published`` gives back once the broker has it; None: it was
+        dropped.
         """
-        return self._client.publish(topic, payload, qos=qos, retain=retain).mid
+        said = self._client.publish(topic, payload, qos=qos, retain=retain)
+        return None if said.rc == mqtt.MQTT_ERR_QUEUE_SIZE else said.mid
+
+    @property
+    def is_connected(self) -> bool:
+        """Does the broker listen?"""
+        return self._client.is_connected()
 
     def published(self) -> list[int]:
         """Return the numbers of the messages that the broker has taken since last asked."""

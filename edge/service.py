@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 WAIT_S = 0.2
 MOST_MESSAGES = 256
 UPDATE_S, HEALTH_S = 5.0, 30.0
+MOST_AT_ONCE = 5000
+"""Of the outbox; the rest follows when these are gone."""
 
 
 def now_us() -> int:
@@ -133,7 +135,9 @@ class Service:
         self._log = SqliteLog(Path(config.log.path))
         self._pipeline = Pipeline(config, models, {})
         self._made_of = {id_: _made_of(config, id_, models) for id_ in config.stations}
-        going_on = self._go_on()
+        self._go_on()
+        opened = [r for r in self._pipeline.open_segments() if isinstance(r, SegmentRecord)]
+        going_on = [record.id for record in opened]
         if orphans := self._log.end_orphans(going_on):
             log.warning("%d segments were left open by a run that did not end in order", orphans)
         self._log.write(_start_records(config, models))
@@ -142,8 +146,8 @@ class Service:
         prefix = base(config.site, config.node)
         topics = [f"{prefix}/+/in/+/+", f"{prefix}/request/+"]
         client_id = f"solosense-edge-{config.site}-{config.node}"
-        for record in self._pipeline.open_segments():
-            self._announce.knows(record)
+        for id_ in going_on:
+            self._announce.knows(id_)
         will = self._announce.status("offline", now_us())
         self._inbox = Inbox(config.broker, client_id, topics, will)
         self._request = f"{prefix}/request/"
@@ -152,8 +156,8 @@ class Service:
         self._out: dict[int, tuple[str, str]] = {}  # of the outbox, by number on its way
         self._durable_ms: deque[float] = deque(maxlen=10_000)
 
-    def _go_on(self) -> list[str]:
-        """Put stations back to their checkpoints; return those that go on."""
+    def _go_on(self) -> None:
+        """Put stations back to their checkpoints, if they have one."""
         found = []
         for id_, whole in self._made_of.items():
             saved = self._log.checkpoint(id_)
@@ -168,19 +172,17 @@ class Service:
             self._pipeline.begin(id_, session)
         if found:
             log.warning("%s: going on from where the last run was cut off", ", ".join(found))
-        return found
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; end sessions and say farewell then."""
         self._inbox.start()
         connections, updated_s, health_s = 0, time.monotonic(), time.monotonic()
-        for left in self._log.unsent():
-            self._send(left)
         try:
             while not stop.is_set():
                 self._round()
                 if self._inbox.connections != connections:
                     connections = self._inbox.connections
+                    self._send_left()
                     self._publish(self._announce.status("online", now_us()), retain=True)
                     self._publish(self._announce.health(self.health()), retain=True)
                 if time.monotonic() - updated_s > UPDATE_S:
@@ -190,8 +192,17 @@ class Service:
                     health_s = time.monotonic()
                     for station in self._pipeline.stations.values():
                         self._pending += self._pipeline.device_records(station)
+                    self._send_left()
                     self._publish(self._announce.health(self.health()), retain=True)
-        finally:
+        except BaseException:  # nothing is acknowledged: the next start goes on where this was
+            self._inbox.stop(self._announce.status("offline", now_us()))
+            self._log.close()
+            raise
+        self._end()
+
+    def _end(self) -> None:
+        """End all sessions in order."""
+        try:
             at_us = now_us()
             self._pending += self._pipeline.finish(at_us)
             self._pending += [
@@ -201,9 +212,12 @@ class Service:
             self._flush()
             self._inbox.acknowledge()
             self._tell_actions()
+        finally:
             self._inbox.stop(self._announce.status("stopped", now_us()))
-            self._log.write([], self._sent())
-            self._log.close()
+            try:
+                self._log.write([], self._sent())
+            finally:
+                self._log.close()
 
     def _round(self) -> None:
         """Take what has come, infer what is complete, make it durable, tell it."""
@@ -254,7 +268,8 @@ class Service:
             if isinstance(record, SegmentRecord):
                 kind, message = self._announce.segment(record)
                 if kind == "update":
-                    passing.append(message)
+                    if self._inbox.is_connected:
+                        passing.append(message)
                     continue
                 said = message.payload.decode()
                 outgoing.append(OutgoingRecord(record.id, kind, message.topic, said))
@@ -268,7 +283,17 @@ class Service:
     def _send(self, one: OutgoingRecord) -> None:
         """Publish what the log keeps until the broker has it."""
         number = self._inbox.publish(one.topic, one.payload.encode())
-        self._out[number] = (one.id, one.type)
+        if number is not None:
+            self._out[number] = (one.id, one.type)
+
+    def _send_left(self) -> None:
+        """Publish what the log keeps and is not on its way."""
+        if not self._inbox.is_connected:
+            return
+        on_their_way = set(self._out.values())
+        for one in self._log.unsent(MOST_AT_ONCE):
+            if (one.id, one.type) not in on_their_way:
+                self._send(one)
 
     def _sent(self) -> list[tuple[str, str]]:
         """Return what the broker has taken of the outbox."""

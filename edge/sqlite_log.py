@@ -156,13 +156,13 @@ class SqliteLog:
     def end_orphans(self, going_on: Collection[str] = ()) -> int:
         """End segments that an earlier run left open as interrupted; return how many.
 
-        They end where they were last said to reach. Those of stations that go on stay open.
+        They end where they were last said to reach. ``going_on``: ids of those that stay open.
         """
         marks = ", ".join("?" * len(going_on))
         with self._transaction():
             ended = self._connection.execute(
                 "UPDATE segments SET state = 'interrupted' WHERE state = 'open'"
-                f" AND station NOT IN ({marks})",
+                f" AND id NOT IN ({marks})",
                 list(going_on),
             )
         return ended.rowcount
@@ -174,14 +174,14 @@ class SqliteLog:
             found = self._connection.execute(query, (station,)).fetchone()
         return found[0] if found else None
 
-    def unsent(self) -> list[OutgoingRecord]:
+    def unsent(self, most: int) -> list[OutgoingRecord]:
         """Return what the broker has not taken yet, in the order of time."""
         query = (
             "SELECT o.id, o.type, o.topic, o.payload FROM outbox AS o"
-            " LEFT JOIN segments AS s ON s.id = o.id ORDER BY s.start_us, o.type DESC"
+            " LEFT JOIN segments AS s ON s.id = o.id ORDER BY s.start_us, o.type DESC LIMIT ?"
         )
         with _explained(self._path):
-            return [OutgoingRecord(*row) for row in self._connection.execute(query)]
+            return [OutgoingRecord(*row) for row in self._connection.execute(query, (most,))]
 
     def next_session(self, station: str) -> int:
         """Return the number of a station's next session: 1, or one more than any in the log."""

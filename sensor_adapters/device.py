@@ -177,7 +177,7 @@ def in_words(reading: Reading) -> str:
         case Happened(data):
             return "happened" if data is None else f"happened {data}"
         case Motion(acc):
-            rows = ", ".join(f"{axis:.2f}" for axis in acc[0])
+            rows = ", ".join(f"{axis:.2f}" for axis in acc[0]) if acc else "none"
             return f"{len(acc)} x motion, first {rows} m/s^2"
         case Rssi(dbm):
             return f"{dbm:g} dBm"

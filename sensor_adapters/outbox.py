@@ -100,6 +100,8 @@ class Outbox:
 
     def take(self, count: int) -> list[Entry]:
         """Return the next payloads for the broker, oldest first, each once until ``again``."""
+        if count <= 0:
+            return []
         with self._lock:
             found: list[Entry] = []
             if self._handed < self._on_disk:

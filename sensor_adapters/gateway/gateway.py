@@ -28,7 +28,7 @@ from sensor_adapters.gateway.device_worker import (
 )
 from sensor_adapters.gateway.mapped_device import MappedDevice, Outgoing
 from sensor_adapters.gateway.worker_process import START_S, WorkerProcess
-from sensor_adapters.mqtt_link import matches
+from sensor_adapters.mqtt_link import is_filter, matches
 from sensor_adapters.samples import US_PER_S, DecodeError
 from sensor_adapters.settings import ConfigError
 from sensor_adapters.topics import Message
@@ -106,6 +106,9 @@ class Gateway:
         if wrong:
             self.stop()
             raise ConfigError(wrong[0])
+        for device in self._config.devices.keys() - self._lines.keys() - self.failed.keys():
+            self.failed[device] = f"its adapter did not begin within {2 * START_S:g} s"
+            log.warning("%s: %s; switched off", device, self.failed[device])
 
     def _made(
         self, task: Open, made: Opened, worker: WorkerProcess, boot: str, badge_key: bytes
@@ -113,6 +116,9 @@ class Gateway:
         """Take a device that was made; return what is wrong with the settings all devices share."""
         common, kind = made.common, made.kind
         where = f"{task.file}: devices.{task.device}"
+        for topic in made.topics:
+            if not is_filter(topic):
+                return [f"{where}: listens to {topic!r}, expected a topic; see its settings"]
         if wrong := _senseless(where, common, kind, is_number=made.is_number):
             return wrong
         kind = "event" if common.pulse else kind
@@ -165,20 +171,24 @@ class Gateway:
         if not isinstance(task, Read) or task.device not in self._lines:
             return
         device, line = task.device, self._lines[task.device]
-        match answer:
-            case Said(readings):
+        if line.off_until_us > now_us:  # handed out before it was switched off
+            line.left_out += 1
+            return
+        if isinstance(answer, Said):
+            try:
+                for reading in answer.readings:
+                    said = line.mapped.take(reading, task.received_us, retained=task.retained)
+                    self._say(device, said)
                 line.off_us = OFF_US
-                try:
-                    for reading in readings:
-                        self._say(
-                            device,
-                            line.mapped.take(reading, task.received_us, retained=task.retained),
-                        )
-                except DecodeError as error:
-                    self._reject(device, line, str(error), now_us)
+            except DecodeError as error:
+                answer = Rejected(str(error))
+            except Exception as error:  # readings as no adapter should make them
+                answer = Failed(f"{type(error).__name__} of its readings")
+        match answer:
             case Rejected(text):
-                self._reject(device, line, text, now_us)
+                self._reject(device, line, _discreet(text, line), now_us)
             case Failed(text):
+                text = _discreet(text, line)
                 line.faults += 1
                 line.off_until_us, line.why = now_us + line.off_us, text
                 log.warning(
@@ -186,6 +196,7 @@ class Gateway:
                     " %d s", device, task.topic, text, line.off_us // US_PER_S,
                 )  # fmt: skip
                 line.off_us = min(line.off_us * 2, MOST_OFF_US)
+                line.left_out += line.worker.forget(device)
                 self._say(device, line.mapped.gone(now_us))
 
     def _reject(self, device: str, line: _Line, text: str, now_us: int) -> None:
@@ -222,6 +233,13 @@ class Gateway:
         """End the workers."""
         for worker in self._workers.values():
             worker.stop()
+
+
+def _discreet(text: str, line: _Line) -> str:
+    """Return what an adapter said of a message; no word of it where people's codes may be in it."""
+    if not line.mapped.settings.badges:
+        return text
+    return "refused or failed at a message; what it said is not told, as it may hold a badge"
 
 
 def _senseless(where: str, common: DeviceSettings, kind: str, *, is_number: bool) -> list[str]:

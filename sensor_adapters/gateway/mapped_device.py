@@ -24,6 +24,7 @@ from sensor_adapters.device import (
     in_words,
 )
 from sensor_adapters.gateway.in_use import Hysteresis
+from sensor_adapters.payloads import MAX_SPAN_US
 from sensor_adapters.samples import US_PER_S, DecodeError, Floats, Samples, Stream
 
 BEAT_US = 5 * US_PER_S
@@ -90,7 +91,7 @@ class MappedDevice:
         """
         if not isinstance(reading, OF_KIND[self.kind]):
             raise DecodeError(
-                f"{self.device}: found {in_words(reading)!r}, expected what {self.kind} says"
+                f"{self.device}: found {self._shown(reading)!r}, expected what {self.kind} says"
             )
         self.heard.last = self._shown(reading)
         if isinstance(reading, Alive):
@@ -189,7 +190,8 @@ class MappedDevice:
     def _motion(self, reading: Motion, received_us: int) -> list[Outgoing]:
         count = len(reading.acc)
         gyr = reading.gyr if reading.gyr is not None else [(np.nan,) * 3] * count
-        if not 0 < count <= MOST_ROWS or len(gyr) != count or (count > 1 and reading.dt_us <= 0):
+        is_spaced = count == 1 or 0 < reading.dt_us * count <= MAX_SPAN_US
+        if not 0 < count <= MOST_ROWS or len(gyr) != count or not is_spaced:
             raise DecodeError(
                 f"{self.device}: found {count} rows of acceleration, {len(gyr)} of rates, dt"
                 f" {reading.dt_us} us, expected as many of both, and a dt"
@@ -220,9 +222,11 @@ class MappedDevice:
 
     def _person(self, data: str | None) -> str | None:
         """Return a code; one that is a person's as a hash that only this site can make."""
-        if data is None or self._badge is None or not self._badge.fullmatch(data):
+        if data is None or self._badge is None or not self._badge.fullmatch(data.strip()):
             return data
-        digest = hashlib.blake2b(data.encode(), key=self.badge_key, digest_size=6).hexdigest()
+        digest = hashlib.blake2b(
+            data.strip().encode(), key=self.badge_key, digest_size=6
+        ).hexdigest()
         return f"person-{digest}"
 
     def _shown(self, reading: Reading) -> str:

@@ -12,7 +12,17 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
-from sensor_adapters.gateway.device_worker import Answer, Failed, Open, Task, answers, encode, serve
+from sensor_adapters.gateway.device_worker import (
+    Answer,
+    Failed,
+    Open,
+    Opened,
+    Read,
+    Task,
+    answers,
+    encode,
+    serve,
+)
 
 BATCH = 64
 HANG_S = 2.0
@@ -32,6 +42,7 @@ class WorkerProcess:
         self._waiting: deque[Task] = deque()
         self._with_it: deque[Task] = deque()
         self._opened: dict[str, Open] = {}
+        self._made: set[str] = set()
         self._is_new = True
         self.dropped = 0
         """Messages for which there was no room."""
@@ -46,9 +57,18 @@ class WorkerProcess:
         if isinstance(task, Open):
             self._opened[task.device] = task
         if len(self._waiting) >= MOST_WAITING:
-            self._waiting.popleft()
-            self.dropped += 1
+            oldest = next((t for t in self._waiting if not isinstance(t, Open)), None)
+            if oldest is not None:
+                self._waiting.remove(oldest)
+                self.dropped += 1
         self._waiting.append(task)
+
+    def forget(self, device: str) -> int:
+        """Leave out the messages of a device that wait; return how many."""
+        left = [t for t in self._waiting if not (isinstance(t, Read) and t.device == device)]
+        gone = len(self._waiting) - len(left)
+        self._waiting = deque(left)
+        return gone
 
     @property
     def is_idle(self) -> bool:
@@ -66,7 +86,10 @@ class WorkerProcess:
                 yield from self._blamed("its process ended")
                 break
             self._since_s, self._is_new = time.monotonic(), False
-            yield self._with_it.popleft(), answer
+            task = self._with_it.popleft()
+            if isinstance(answer, Opened) and isinstance(task, Open):
+                self._made.add(task.device)
+            yield task, answer
         patience_s = START_S if self._is_new else HANG_S
         if self._with_it and time.monotonic() - self._since_s > patience_s:
             yield from self._blamed(f"no answer for {patience_s:g} s")
@@ -74,6 +97,10 @@ class WorkerProcess:
             self._send()
 
     def _send(self) -> None:
+        if self._process is not None and not self._process.is_alive():
+            self.stop()  # it died while it had nothing to do: nobody is to blame
+            self.restarts += 1
+            self._open_again()
         if self._process is None:
             ours, theirs = _context.Pipe()
             self._process = _context.Process(
@@ -94,15 +121,19 @@ class WorkerProcess:
         self.stop()
         self.restarts += 1
         guilty = self._with_it.popleft()
-        if isinstance(guilty, Open):
+        if isinstance(guilty, Open) and guilty.device not in self._made:
             del self._opened[guilty.device]
         left = [task for task in self._with_it if not isinstance(task, Open)]
         self._with_it.clear()
         self._waiting.extendleft(reversed(left))
+        self._open_again()
+        yield guilty, Failed(why)
+
+    def _open_again(self) -> None:
+        """Put the making of all devices before what waits."""
         waiting = {task.device for task in self._waiting if isinstance(task, Open)}
         again = [one for name, one in self._opened.items() if name not in waiting]
         self._waiting.extendleft(reversed(again))
-        yield guilty, Failed(why)
 
     def stop(self) -> None:
         """End the process."""

@@ -145,6 +145,13 @@ class Lies(_Base):
         return [State("perhaps")]
 
 
+class Empties(_Base):
+    kind = "imu"
+
+    def read(self, message):
+        return [Motion(acc=[])]
+
+
 class Moves(_Base):
     kind = "imu"
 
@@ -188,11 +195,27 @@ def test_an_adapter_that_goes_wrong_costs_its_own_device_alone(tmp_path, adapter
         heard.wait(lambda _: states(heard, "lid")[-1:] == [False], "and the others go on")
         assert one.stop() == 0
     health = heard.of("/adapters/health")[-1]["devices"]
-    assert (health["bad"]["state"], health["bad"]["faults"]) == ("off", 1)
+    assert (health["bad"]["state"], health["bad"]["faults"]) == ("off", 1), health["bad"]
     assert health["bad"]["left_out"] == 1
     assert health["lid"]["faults"] == 0
     if adapter != "Lies":
         assert ends(heard, "bad") == ["offline"]
+
+
+def test_rows_of_nothing_are_refused_and_the_others_go_on(tmp_path):
+    paths = (package(tmp_path / "site", "strangers", STRANGERS, ["Empties"]),)
+    with (
+        live.mosquitto(tmp_path) as port,
+        live.Heard(port) as heard,
+        gateway(tmp_path, port, LID + stranger("bad", "Empties"), paths=paths) as one,
+        speaker(port) as client,
+    ):
+        online(heard)
+        said(client, "strange/bad", "1")
+        one.wait_said("bad: found 0 rows of acceleration")
+        said(client, "zigbee2mqtt/lid", {"contact": False})
+        heard.wait(lambda _: states(heard, "lid") == [True], "the others")
+        assert one.stop() == 0
 
 
 def test_a_package_that_can_not_be_imported_costs_its_own_devices_alone(tmp_path):

@@ -115,6 +115,19 @@ def test_a_code_that_bounces_is_one_event():
     assert scanner.heard.repeated == 1
 
 
+def test_a_badge_is_hashed_whatever_blanks_stand_around_it():
+    wanted = DeviceSettings(station="p", adapter="x", badges="EMP[0-9]+")
+    reader = MappedDevice("d1", "event", wanted, "boot", b"0123456789abcdef")
+    said = [
+        reader.take(Happened(code), T0 + at_us, retained=False)[0].payload
+        for at_us, code in ((0, "EMP1"), (US_PER_S, "EMP1\r"))
+    ]
+    assert not any(b"EMP1" in payload for payload in said)
+    first, second = (msgspec.json.decode(payload)["events"] for payload in said)
+    assert first == second
+    assert "EMP1" not in reader.heard.last
+
+
 def test_a_pulse_is_an_event_when_it_begins():
     wanted = DeviceSettings(station="p", adapter="x", pulse=True)
     lid = MappedDevice("d1", "event", wanted, "boot")

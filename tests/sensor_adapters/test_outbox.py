@@ -45,6 +45,7 @@ def test_what_waits_longer_is_written_down_and_outlives_the_process(tmp_path):
     box.keep(2 * S)
     assert on_disk(tmp_path) == 100
     again = outbox(tmp_path)
+    assert again.take(0) == []
     assert numbers(again.take(1000)) == list(range(100))
 
 
