@@ -327,7 +327,8 @@ def broker() -> Iterator[int]:
         if found := shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin"):
             file = Path(name) / "mosquitto.conf"
             file.write_text(
-                f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 1000000\n"
+                f"listener {port} 127.0.0.1\nallow_anonymous true\n"
+                "max_queued_messages 1000000\nmax_inflight_messages 2000\n"
             )
             command = [found, "-c", str(file)]
         started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
