@@ -63,8 +63,8 @@ def _restore(one: object, tree: Tree) -> None:
         raise MementoError(f"checkpoint of {type(one).__name__}: expected {', '.join(names)}")
     for name, inner in zip(names, tree, strict=True):
         setattr(one, name, _value(inner, getattr(one, name)))
-    if settle := getattr(one, "restored", None):
-        settle()
+    if follow_up := getattr(one, "restored", None):
+        follow_up()
 
 
 def _tree(value: object) -> Tree:

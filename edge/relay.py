@@ -51,9 +51,9 @@ class Relay:
     """The models of one station, and the one voice that they share."""
 
     LASTING = (
-        "_decoded", "_alive_before", "_answers", "_next", "_heard", "_silent", "_gap_us", "now",
+        "_decoded", "_alive_before", "_answers", "_next", "_heard", "_lead", "_silent", "_gap_us",
+        "now",
     )  # fmt: skip
-    """Not who leads: the next step finds that anew."""
 
     def __init__(self, manifests: Sequence[Manifest]) -> None:
         """Take the models' manifests; the order counts where one does not say what it is worth.
@@ -84,6 +84,11 @@ class Relay:
         self._gap_us: int | None = None
         self.now: list[Now] = []
         """The newest step's labels, one a level."""
+
+    def restored(self) -> None:
+        """Listen to the one that led, after all that lasts was put back."""
+        if self._lead is not None:
+            self._decoded.listen(self._models[self._lead].decoders)
 
     def _new_levels(self) -> Levels:
         lags = [max(spec.lag_steps for spec in specs) for specs in self._specs]

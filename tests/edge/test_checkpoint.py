@@ -27,6 +27,7 @@ BOARDS = {
     "one model": (("imu",), "viterbi"),
     "side by side": (("imu", "iot"), "viterbi"),
     "one voice": (("imu", "camera", "iot"), "viterbi"),
+    "one voice by thresholds": (("imu", "camera", "iot"), "hysteresis"),
     "the mode": (("imu",), "mode"),
     "thresholds": (("imu",), "hysteresis"),
 }
@@ -49,7 +50,7 @@ def make(request, tmp_path_factory):
     names, kind = BOARDS[request.param]
     site = tmp_path_factory.mktemp("site") / "site.toml"
     folders = [str(live.BUNDLES / name) for name in names]
-    is_one = request.param == "one voice"
+    is_one = request.param.startswith("one voice")
     site.write_text(
         site_toml(
             RECORDING, folders, "127.0.0.1:1", "x.db", live.SITE, live.NODE, live.STATION,
