@@ -12,7 +12,8 @@ from edge import config as configs
 from edge.bundle import BundleError
 from edge.config import SiteConfig
 from edge.inbox import BrokerRefused
-from edge.service import Service, load_models
+from edge.service import Service
+from edge.site_models import load_models
 from edge.sqlite_log import LogError, refuse_unfit
 from sensor_adapters.settings import ConfigError
 from sensor_adapters.terminal import err, fail, log_to_stderr, out, until_stopped
