@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from edge.clock import DeviceClock
+from edge.leaps import Lead
 from edge.timeline import NEVER_US
 
 MOST_MISSING = 1000  # sequence numbers that may still come; beyond, the oldest count as lost
@@ -55,7 +56,7 @@ class DeviceState:
 
     LASTING: ClassVar = (
         "status", "boot", "first_us", "last_us", "newest_us", "messages", "samples", "rejected",
-        "duplicated", "late", "restarts", "clock", "_lost_before", "_sequences",
+        "duplicated", "late", "restarts", "clock", "lead", "_lost_before", "_sequences",
     )  # fmt: skip
 
     device: str
@@ -75,6 +76,7 @@ class DeviceState:
     restarts: int = 0
     """How often its numbers began again under the same boot."""
     clock: DeviceClock = field(default_factory=DeviceClock)
+    lead: Lead = field(default_factory=Lead)
     _lost_before: int = 0
     _sequences: dict[str, Sequence] = field(default_factory=dict)
 
@@ -114,8 +116,13 @@ class DeviceState:
         }
         return DeviceState(
             self.device, self.adapter, self.placement, self.status, self.boot,
-            newest_us=self.newest_us, _sequences=sequences,
+            newest_us=self.newest_us, lead=self.lead, _sequences=sequences,
         )  # fmt: skip
+
+    def is_newest(self, boot: str, seq: int | None) -> bool:
+        """Is this the newest number of its start?"""
+        known = self._sequences.get(boot)
+        return known is not None and known.newest == seq
 
     def heard(self, first_us: int, last_us: int, samples: int) -> None:
         """Note readings in event time."""
