@@ -180,7 +180,7 @@ class Pipeline:
             if has_leapt:
                 self._ended.append(self._clock(station, "follows"))
             device = station.devices[device.device]
-        elif was_undecided and not station.is_undecided:
+        elif was_undecided and station.has_stayed and not station.is_undecided:
             self._ended.append(self._clock(station, "differs"))
         if late := station.add(device, samples):
             behind_s = (station.timeline.watermark_us - int(samples.time_us[0])) / 1e6

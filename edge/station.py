@@ -64,6 +64,8 @@ class Station:
         """Was the clock set by which its times are made? Then another session begins."""
         self.is_by_board = False
         """May its times be by the board's clock?"""
+        self.has_stayed = False
+        """Did the device that was heard last prove not to live by the board's clock?"""
         self._began_before = False  # before the board's clock was set
         self._seen_us = NEVER_US
 
@@ -133,6 +135,7 @@ class Station:
             return
         of_us = int(samples.time_us[-1]) if samples.clock == "utc" else first_us
         leap_us = device.lead.heard(of_us, received_us)
+        self.has_stayed = leap_us == 0
         self.is_by_board |= abs(of_us - received_us) <= self._time.max_jump_us
         if leap_us:
             self.has_leapt |= self._began_before
