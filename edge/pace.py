@@ -10,7 +10,7 @@ STANDSTILL_S = 1.0
 PROBE_S = 60.0
 """After this the broker may send beyond the window once, if it does."""
 MOST_WAITING = 5000
-"""Half of what a broker should be told to allow, so that it sends on while this many are written."""
+"""Half of what a broker should be told to allow, so that it sends on meanwhile."""
 LEAST_WINDOW = 10
 """Fewer messages than this at a standstill are a quiet hour, not a broker that waits."""
 
