@@ -4,18 +4,16 @@ import logging
 import threading
 import time
 import uuid
-from collections import deque
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
 
 from edge import checkpoint
 from edge.announce import Announcer
 from edge.checkpoint import Unfit
 from edge.config import SiteConfig
+from edge.health.report import BoardHealth, timed
 from edge.inbox import Inbox
 from edge.pace import Pace
 from edge.pipeline import Pipeline
@@ -43,17 +41,6 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-def peak_mb() -> float:
-    """Return the most memory this process has held, MB.
-
-    Not ``ru_maxrss``: that remembers what the parent held before this program began.
-    """
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return round(int(line.split()[1]) / 1024, 1)
-    return 0.0
-
-
 class Service:
     """One running board."""
 
@@ -66,7 +53,7 @@ class Service:
             LogError: the log can not be used.
         """
         self._config = config
-        models = load_models(config)
+        models = timed(load_models(config))
         self._log = SqliteLog(Path(config.log.path))
         self._pipeline = Pipeline(config, models, {})
         self._made_of = {id_: made_of(config, id_, models) for id_ in config.stations}
@@ -89,7 +76,9 @@ class Service:
         self._pace = Pace(config.log.checkpoint_s)
         self._pending: list[Record] = []
         self._out: dict[int, tuple[str, str]] = {}  # of the outbox, by number on its way
-        self._durable_ms: deque[float] = deque(maxlen=10_000)
+        self._health = BoardHealth(
+            config, models, self._pipeline, self._inbox, self._log, self._pace
+        )
 
     def _go_on(self) -> None:
         """Put stations back to their checkpoints, if they have one."""
@@ -111,6 +100,7 @@ class Service:
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; end sessions and say farewell then."""
         self._inbox.start()
+        self._health.begin(now_us())
         connections, updated_s, health_s = 0, time.monotonic(), time.monotonic()
         try:
             while not stop.is_set():
@@ -119,7 +109,7 @@ class Service:
                     connections = self._inbox.connections
                     self._send_left()
                     self._publish(self._announce.status("online", now_us()), retain=True)
-                    self._publish(self._announce.health(self.health()), retain=True)
+                    self._publish_health()
                 if time.monotonic() - updated_s > UPDATE_S:
                     updated_s = time.monotonic()
                     self._pending += self._pipeline.open_segments()
@@ -128,7 +118,7 @@ class Service:
                     for station in self._pipeline.stations.values():
                         self._pending += self._pipeline.device_records(station)
                     self._send_left()
-                    self._publish(self._announce.health(self.health()), retain=True)
+                    self._publish_health()
         except BaseException:  # nothing is acknowledged: the next start goes on where this was
             self._inbox.stop(self._announce.status("offline", now_us()))
             self._log.close()
@@ -137,6 +127,7 @@ class Service:
 
     def _end(self) -> None:
         """End all sessions in order."""
+        self._health.end()
         try:
             at_us = now_us()
             self._pending += self._pipeline.finish(at_us)
@@ -156,7 +147,10 @@ class Service:
 
     def _round(self) -> None:
         """Take what has come, infer what is complete, make it durable, tell it."""
+        begun_s = time.monotonic()
         taken = list(self._inbox.take(WAIT_S, MOST_MESSAGES))
+        taken_s = time.monotonic()
+        self._health.waiting()
         pings = []
         for message in taken:
             if message.topic.startswith(self._request):
@@ -164,7 +158,12 @@ class Service:
             else:
                 self._pipeline.push(message)
         self._pending += self._pipeline.advance(now_us())
+        worked_s = time.monotonic() - taken_s
+        has_changed = self._health.is_overloaded(taken_s - begun_s, worked_s, now_us())
+        if has_changed:
+            self._spare()
         is_due = self._pace.due(time.monotonic(), self._inbox.waiting, len(taken)) or bool(pings)
+        is_due = is_due or has_changed  # what comes of it must not come without it
         if is_due:
             self._pending += self._checkpoints()
         self._flush()
@@ -172,10 +171,17 @@ class Service:
             self._inbox.acknowledge()
             self._pace.done(time.monotonic())
         if taken:
-            self._durable_ms.append((now_us() - taken[0].received_us) / 1000)
+            self._health.durable.add((now_us() - taken[0].received_us) / 1e6)
         self._tell_actions()
         for ping in pings:
             self._answer(ping)
+        self._health.moved(now_us())
+
+    def _spare(self) -> None:
+        """Leave out more, or less, of what the models could do."""
+        self._pipeline.spare(self._health.load.level)
+        doing = "; ".join(self._health.degraded()) or "all models look at every step again"
+        log.warning("the board is too slow, or no longer: %s", doing)
 
     def _checkpoints(self) -> list[Record]:
         """Return what stations that heard something need to go on where they are."""
@@ -250,36 +256,9 @@ class Service:
                 ping.topic, f"request {name!r} is unknown, expected ping", ping.received_us
             )
             return
-        self._publish(self._announce.pong(transaction, self.health()))
+        self._publish(self._announce.pong(transaction, self._health.report(now_us())))
 
-    def health(self) -> dict[str, Any]:
-        """Return counts and delays since the start."""
-        spans = np.array(self._durable_ms or [0.0])
-        devices = {
-            f"{s.id}/{d.device}": {
-                "status": d.status, "last_seen": d.last_us, "messages": d.messages,
-                "rejected": d.rejected, "lost": d.lost, "late": d.late,
-            }
-            for s in self._pipeline.stations.values()
-            for d in s.devices.values()
-            if d.messages or d.rejected
-        }  # fmt: skip
-        return {
-            "ok": True,
-            "ts": now_us(),
-            "cpu_s": round(time.process_time(), 3),
-            "peak_mb": peak_mb(),
-            "messages": self._pipeline.messages,
-            "refused": self._pipeline.refused,
-            **self._pipeline.counts(),
-            "steps": self._pipeline.inferred,
-            "queued": self._inbox.queued,
-            "queue_waits": self._inbox.waited,
-            "unacknowledged": self._inbox.waiting,
-            "broker_window": self._pace.window,
-            "durable_ms": {
-                "p50": round(float(np.percentile(spans, 50)), 2),
-                "p99": round(float(np.percentile(spans, 99)), 2),
-            },
-            "devices": devices,
-        }
+    def _publish_health(self) -> None:
+        body = self._health.report(now_us())
+        self._health.said(body)
+        self._publish(self._announce.health(body), retain=True)
