@@ -13,6 +13,7 @@ from edge import checkpoint
 from edge.announce import Announcer
 from edge.checkpoint import Unfit
 from edge.config import SiteConfig
+from edge.health.load import MOST_MESSAGES, most_messages
 from edge.health.report import BoardHealth, timed
 from edge.inbox import Inbox
 from edge.pace import Pace
@@ -30,7 +31,6 @@ from sensor_adapters.topics import Message, base
 log = logging.getLogger(__name__)
 
 WAIT_S = 0.2
-MOST_MESSAGES = 256
 UPDATE_S, HEALTH_S = 5.0, 30.0
 MOST_AT_ONCE = 5000
 """Of the outbox; the rest follows when these are gone."""
@@ -75,6 +75,7 @@ class Service:
         self._request = f"{prefix}/request/"
         self._pace = Pace(config.log.checkpoint_s)
         self._pending: list[Record] = []
+        self._most = MOST_MESSAGES
         self._out: dict[int, tuple[str, str]] = {}  # of the outbox, by number on its way
         self._health = BoardHealth(
             config, models, self._pipeline, self._inbox, self._log, self._pace
@@ -148,7 +149,7 @@ class Service:
     def _round(self) -> None:
         """Take what has come, infer what is complete, make it durable, tell it."""
         begun_s = time.monotonic()
-        taken = list(self._inbox.take(WAIT_S, MOST_MESSAGES))
+        taken = list(self._inbox.take(WAIT_S, self._most))
         taken_s = time.monotonic()
         self._health.waiting()
         pings = []
@@ -159,6 +160,7 @@ class Service:
                 self._pipeline.push(message)
         self._pending += self._pipeline.advance(now_us())
         worked_s = time.monotonic() - taken_s
+        self._most = most_messages(self._most, worked_s)
         has_changed = self._health.is_overloaded(taken_s - begun_s, worked_s, now_us())
         if has_changed:
             self._spare()

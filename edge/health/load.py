@@ -16,8 +16,6 @@ from sensor_adapters.samples import US_PER_S
 WINDOW_S = 5.0
 LIVE_S = 60.0
 """A station whose newest reading ever was as near to the wall clock speaks in real time."""
-MOST_QUIET_S = 5.0
-"""A station that said nothing for so long says nothing of how far behind the board is."""
 BUSY, WORKING = 0.9, 0.5
 """Shares of the time: not waiting for messages; at work on messages and models."""
 BEHIND_S = 5.0
@@ -33,6 +31,21 @@ MOST_CALM_S = 3600.0
 """It doubles each time that was too soon, up to this."""
 
 
+MOST_MESSAGES, LEAST_MESSAGES = 256, 8
+LONG_ROUND_S = 1.0
+
+
+def most_messages(before: int, worked_s: float) -> int:
+    """Return how many messages the next round may take: fewer after a long one, for pings' sake.
+
+    >>> most_messages(256, 3.0), most_messages(128, 0.1), most_messages(8, 9.0)
+    (128, 256, 8)
+    """
+    if worked_s > LONG_ROUND_S:
+        return max(before // 2, LEAST_MESSAGES)
+    return min(before * 2, MOST_MESSAGES)
+
+
 class Heard(NamedTuple):
     """How far a station's time has come."""
 
@@ -40,8 +53,6 @@ class Heard(NamedTuple):
     session: int
     newest_us: int
     """Event time of its newest reading."""
-    silent_us: int
-    """Wall time since that came."""
 
 
 @dataclass
@@ -59,7 +70,9 @@ class Load:
     _worked_s: float = 0.0
     _begun_s: float | None = None
     _live: dict[str, int] = field(default_factory=dict)  # session by station, if it was ever so
-    _slow: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOWS + 1))
+    _newest_us: dict[str, int] = field(default_factory=dict)  # by station, at the last look
+    _slow: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=WINDOWS + 1))
+    # when, and how far behind, at the looks since it is busy
     _calm_s: float = 0.0
     _needed_s: float = CALM_S
     _back_s: float | None = None  # when more was last done again
@@ -87,7 +100,7 @@ class Load:
         self.behind_s = self._behind_s(now_us, heard)
         is_busy = waited < 1 - BUSY and worked > WORKING
         if is_busy and self.behind_s is not None:
-            return self._busy(now_s, span_s)
+            return self._busy(now_s, self.behind_s)
         self._slow.clear()
         if self.level and 1 - waited < IDLE and (self.behind_s or 0.0) < BEHIND_S:
             return self._calm(now_s, span_s)
@@ -95,26 +108,28 @@ class Load:
         return False
 
     def _behind_s(self, now_us: int, heard: Iterable[Heard]) -> float | None:
+        """Return how far the stations that speak in real time, and spoke since, are behind."""
         found = []
         for one in heard:
             behind_s = (now_us - one.newest_us) / US_PER_S
             if abs(behind_s) <= LIVE_S:
                 self._live[one.station] = one.session
             is_live = self._live.get(one.station) == one.session
-            if is_live and one.silent_us < MOST_QUIET_S * US_PER_S:
+            if is_live and self._newest_us.get(one.station) != one.newest_us:
                 found.append(behind_s)
+            self._newest_us[one.station] = one.newest_us
         return max(found, default=None)
 
-    def _busy(self, now_s: float, span_s: float) -> bool:
-        """Leave out more if the board fell further behind in each of the last windows."""
-        assert self.behind_s is not None
+    def _busy(self, now_s: float, behind_s: float) -> bool:
+        """Leave out more if the board fell further behind over the last windows."""
         self._calm_s = 0.0
-        self._slow.append(self.behind_s)
+        self._slow.append((now_s, behind_s))
         deeper = [level for level in self.levels if level > self.level]
-        if len(self._slow) <= WINDOWS or self.behind_s < BEHIND_S or not deeper:
+        if len(self._slow) <= WINDOWS or behind_s < BEHIND_S or not deeper:
             return False
-        growth_s = self._slow[-1] - self._slow[0]
-        if not LEAST_GROWTH_S < growth_s <= MOST_GROWTH * WINDOWS * span_s:
+        since_s, was_behind_s = self._slow[0]
+        growth_s = behind_s - was_behind_s
+        if not LEAST_GROWTH_S < growth_s <= MOST_GROWTH * (now_s - since_s):
             return False
         if self._back_s is not None:
             was_too_soon = now_s - self._back_s < 2 * self._needed_s

@@ -94,7 +94,7 @@ class BoardHealth:
         """Take what a round was spent on; return whether how much is left out has changed."""
         self.load.round(waited_s, worked_s)
         heard = [
-            Heard(one.id, one.session, one.timeline.newest_us, one.silent_us)
+            Heard(one.id, one.session, one.timeline.newest_us)
             for one in self._pipeline.stations.values()
             if one.timeline.newest_us != NEVER_US
         ]
