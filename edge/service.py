@@ -180,10 +180,12 @@ class Service:
         self._health.moved(now_us())
 
     def _spare(self) -> None:
-        """Leave out more, or less, of what the models could do."""
-        self._pipeline.spare(self._health.load.level)
-        doing = "; ".join(self._health.degraded()) or "all models look at every step again"
-        log.warning("the board is too slow, or no longer: %s", doing)
+        """Leave out more, or less, of what the models could do, and say so."""
+        level, before = self._health.load.level, len(self._health.degraded())
+        self._pipeline.spare(level)
+        now = self._health.degraded()
+        found = "can not keep up" if len(now) > before else "keeps up again"
+        log.warning("the board %s: %s", found, "; ".join(now) or "nothing is left out any more")
 
     def _checkpoints(self) -> list[Record]:
         """Return what stations that heard something need to go on where they are."""
@@ -258,7 +260,7 @@ class Service:
                 ping.topic, f"request {name!r} is unknown, expected ping", ping.received_us
             )
             return
-        self._publish(self._announce.pong(transaction, self._health.report(now_us())))
+        self._publish(self._announce.pong(transaction, self._health.answer(now_us())))
 
     def _publish_health(self) -> None:
         body = self._health.report(now_us())

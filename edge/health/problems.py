@@ -125,18 +125,12 @@ def _presence(
 
 def _clocks(board: Board, streams: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return whose clock differs from the board's, where another one at its station agrees."""
+    known = {n: s["behind_s"] for n, s in streams.items() if s["behind_s"] is not None}
+    agreeing = {name.split("/")[0] for name, off_s in known.items() if abs(off_s) <= CLOCK_S}
     found = []
-    for name, stream in streams.items():
-        behind_s = stream["behind_s"]
-        if behind_s is None or -CLOCK_S <= behind_s <= CLOCK_S + board.lateness_s:
-            continue
-        station = name.split("/")[0]
-        agreed = [
-            other["behind_s"] is not None and abs(other["behind_s"]) <= CLOCK_S
-            for one, other in streams.items()
-            if one.split("/")[0] == station
-        ]
-        if any(agreed):
+    for name, behind_s in known.items():
+        is_off = not -CLOCK_S <= behind_s <= CLOCK_S + board.lateness_s
+        if is_off and name.split("/")[0] in agreeing:
             how = "behind" if behind_s > 0 else "ahead"
             found.append(
                 f"the clock of {name} is {abs(behind_s):.1f} s {how} the board's: set it, by NTP"

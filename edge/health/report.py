@@ -14,6 +14,7 @@ from edge.health.metrics_server import MetricsServer
 from edge.health.problems import CALL_SHARE, Board, problems
 from edge.health.service_manager import READY_S, ServiceManager
 from edge.health.spans import Spans
+from edge.health.stream_report import described
 from edge.health.streams import MARK_S
 from edge.health.timed_engine import TimedEngine
 from edge.health.written import Written
@@ -22,8 +23,6 @@ from edge.pace import Pace
 from edge.pipeline import Model, Pipeline
 from edge.sqlite_log import SqliteLog
 from edge.timeline import NEVER_US
-from sensor_adapters.adapter import load_adapter
-from sensor_adapters.samples import US_PER_S
 from sensor_adapters.topics import base
 
 MQTT_STILL_S = 90.0
@@ -66,6 +65,9 @@ class BoardHealth:
         self._begun_s = self._moved_s = self._marked_s = self._fed_s = time.monotonic()
         self._cpu = self._begun_s, time.process_time(), 0.0
         self._is_ready = False
+        self._seen: dict[str, dict[str, Any]] = {}  # streams, when last looked at
+        self._seen_s, self._seen_counts = self._begun_s, dict[str, int]()
+        self._problems: list[str] = []
         mqtt_s = max(MQTT_STILL_S, KEEPALIVES * config.broker.keepalive_s)
         self._metrics = MetricsServer(config.metrics.host, config.metrics.port)
         others = {
@@ -110,11 +112,11 @@ class BoardHealth:
             self._manager.say(READY="1", STATUS="running")
         every_s = self._manager.watchdog_s
         if every_s and now_s - self._fed_s >= every_s / 4:
+            self._fed_s = now_s
             if standing := self._others.standing(now_s):
                 self._manager.say(STATUS=f"does not move: {', '.join(standing)}")
-                return
-            self._fed_s = now_s
-            self._manager.say(WATCHDOG="1")
+            else:
+                self._manager.say(WATCHDOG="1")
 
     def _mark(self, now_s: float, now_us: int) -> None:
         self._marked_s = now_s
@@ -135,9 +137,20 @@ class BoardHealth:
             if isinstance(model.engine, TimedEngine)
         }
 
-    def report(self, now_us: int) -> dict[str, Any]:
+    def answer(self, now_us: int) -> dict[str, Any]:
+        """Return how the board is; streams as they were a second ago, if nothing went wrong since.
+
+        Who sends as fast as the board takes it asks many times a second.
+        """
+        return self.report(now_us, most_age_s=1.0)
+
+    def report(self, now_us: int, most_age_s: float = 0.0) -> dict[str, Any]:
         """Return how the board is; counts and delays are since the start."""
-        now_s = time.monotonic()
+        now_s, counts = time.monotonic(), self._pipeline.counts()
+        is_old = now_s - self._seen_s >= most_age_s or counts != self._seen_counts
+        if is_old:
+            self._seen_s, self._seen_counts = now_s, counts
+            self._seen = described(self._pipeline, self._config.time.silence_s, now_s)
         body: dict[str, Any] = {
             "ok": True,
             "problems": [],
@@ -152,7 +165,7 @@ class BoardHealth:
             **self._machine.memory_mb(),
             "messages": self._pipeline.messages,
             "refused": self._pipeline.refused,
-            **self._pipeline.counts(),
+            **counts,
             "steps": self._pipeline.inferred,
             "degraded_times": self.load.times,
             "behind_s": self.load.behind_s,
@@ -165,9 +178,11 @@ class BoardHealth:
             "models": self._model_times(),
             "disk": self._disk(),
             **self._heat(),
-            "devices": self._streams(now_s),
+            "devices": self._seen,
         }
-        body["problems"] = problems(self._board, body) + self._metrics.failed
+        if is_old:
+            self._problems = problems(self._board, body) + self._metrics.failed
+        body["problems"] = self._problems
         body["ok"] = not body["problems"]
         return body
 
@@ -229,40 +244,6 @@ class BoardHealth:
             "slowed": None if heat is None else heat.is_slowed,
             "cpu_mhz": self._machine.cpu_mhz(),
         }
-
-    def _streams(self, now_s: float) -> dict[str, dict[str, Any]]:
-        silence_s = self._config.time.silence_s
-        found = {}
-        for station in self._pipeline.stations.values():
-            for device in station.devices.values():
-                watch = self._pipeline.streams.of(station.id, device.device)
-                minute, (rate_hz, over_s) = watch.since_mark(device), watch.rate(now_s)
-                expected_hz = load_adapter(device.adapter).stream.rate_hz
-                if expected_hz is None and watch.usual_s:
-                    expected_hz = 1 / watch.usual_s
-                found[f"{station.id}/{device.device}"] = {
-                    "status": device.status,
-                    "state": watch.state(device, silence_s, now_s),
-                    "last_seen": None if device.last_us == NEVER_US else device.last_us,
-                    "age_s": None if watch.last_s is None else round(now_s - watch.last_s, 1),
-                    "rate_hz": None if rate_hz is None else round(rate_hz, 2),
-                    "rate_over_s": round(over_s, 1),
-                    "expected_hz": None if expected_hz is None else round(expected_hz, 2),
-                    "messages": device.messages,
-                    "rejected": device.rejected,
-                    "duplicated": device.duplicated,
-                    "lost": device.lost,
-                    "late": device.late,
-                    "unchanged_s": round(watch.unchanged_us / US_PER_S, 1),
-                    "behind_s": None if watch.behind_s is None else round(watch.behind_s, 2),
-                    "minute": {
-                        "messages": minute.messages,
-                        "late": minute.late,
-                        "rejected": minute.rejected,
-                        "lost": minute.lost,
-                    },
-                }
-        return found
 
 
 def _settled(config: SiteConfig, models: dict[str, Model]) -> Board:

@@ -7,7 +7,7 @@ import contextlib
 import socket
 from collections.abc import Mapping
 
-READY_S = 10.0
+READY_S = 5.0
 """A board without a broker is ready, too: it was started, and keeps trying."""
 
 

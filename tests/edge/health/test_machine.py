@@ -88,7 +88,6 @@ def test_what_is_written_a_day_is_told_by_the_last_day_and_a_budget_overrun_is_s
     assert abs(written.bytes_per_day / 1.44e9 - 1) < 0.01
     assert written.today_bytes == (18 * 60 - 1) * 1_000_000, "since midnight"
     disk = {
-        **WELL["disk"],
         "written_bytes_per_day": 12.3e9,
         "free_bytes": 10**8,
         "wal_bytes": 10**8,

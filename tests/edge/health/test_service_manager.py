@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,8 @@ class Manager:
 
     def wait_for(self, text: str, patience_s: float = 30) -> list[str]:
         """Return all that was heard until this was."""
-        end_s, heard = time.monotonic() + patience_s, []
+        end_s = time.monotonic() + patience_s
+        heard: list[str] = []
         while not heard or text not in heard[-1]:
             assert time.monotonic() < end_s, heard
             heard.append(self.hear(max(end_s - time.monotonic(), 0.01)))
@@ -122,7 +124,7 @@ def test_a_board_without_a_broker_is_ready_and_lives(tmp_path):
 
 def test_a_loop_that_stands_is_named_and_one_that_is_gone_too():
     moved: dict[str, float | None] = {"mqtt": 100.0, "metrics": 100.0}
-    loops = Beats({name: (lambda name=name: moved[name], 10.0) for name in moved})
+    loops = Beats({name: (partial(moved.get, name), 10.0) for name in moved})
     assert loops.standing(109.0) == []
     moved["metrics"] = 108.0
     assert loops.standing(111.0) == ["mqtt"]

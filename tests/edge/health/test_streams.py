@@ -5,6 +5,7 @@ import pytest
 
 from edge.devices import DeviceState
 from edge.health.problems import Board, problems
+from edge.health.stream_report import stream
 from edge.health.streams import MARK_S, Watch
 from sensor_adapters import event, imu, pose
 from sensor_adapters.samples import Samples
@@ -62,18 +63,7 @@ class Device:
         return self.watch.rate(self.now_s)[0]
 
     def entry(self) -> dict:
-        rate_hz, over_s = self.watch.rate(self.now_s)
-        minute = self.watch.since_mark(self.device)
-        return {
-            "status": self.device.status, "state": self.state, "rate_hz": rate_hz,
-            "rate_over_s": over_s, "behind_s": self.watch.behind_s,
-            "age_s": self.now_s - (self.watch.last_s or 0),
-            "unchanged_s": self.watch.unchanged_us / S,
-            "minute": {
-                "messages": minute.messages, "late": minute.late, "rejected": minute.rejected,
-                "lost": minute.lost,
-            },
-        }  # fmt: skip
+        return stream(self.device, self.watch, BOARD.silence_s, self.now_s)
 
 
 def wrong(**streams: Device) -> str:
