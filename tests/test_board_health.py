@@ -123,6 +123,17 @@ def wait_for(what, patience_s: float = START_S):
     return found
 
 
+def assert_readme_shows(health: dict) -> None:
+    """Compare the README's example with what a board says, by their fields."""
+    page = (ROOT / "edge/README.md").read_text()
+    (example,) = re.findall(r"```json\n(\{\"v\":1,\"ok\".*?)```", page, re.S)
+    shown = json.loads(example)
+    assert set(shown) - {"v"} == set(health)
+    assert set(shown["disk"]) == set(health["disk"])
+    assert set(shown["models"]["imu"]) == set(health["models"]["iot"])
+    assert set(shown["devices"]["pack-1/scanner"]) == set(health["devices"]["pack-1/scanner"])
+
+
 @pytest.mark.fault("F14")
 def test_who_asks_learns_which_link_of_the_chain_is_silent(tmp_path):
     port, site = free_port(), tmp_path / "site.toml"
@@ -143,6 +154,7 @@ def test_who_asks_learns_which_link_of_the_chain_is_silent(tmp_path):
             assert streams[f"{STATION}/scanner"]["state"] in ("stale", "silent")
             assert streams[f"{STATION}/imu-rw"]["state"] == "ok"
             assert streams[f"{STATION}/imu-rw"]["rate_hz"] == pytest.approx(30, rel=0.2)
+            assert_readme_shows(body["health"])
             one.process.kill()
             one.process.wait()
             assert ask_until(site, "it went away without a word") == 1
