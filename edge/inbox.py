@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 MOST_QUEUED = 20_000
 MOST_UNSENT = 10_000  # messages that wait for a broker that is away; the next ones are dropped
-KEEPALIVE_S = 30
 SHORT_S, MOST_SHORT = 10.0, 3  # connections that end so soon, so often: somebody takes our place
 REFUSED = {"Bad user name or password", "Not authorized", "Banned", "Client identifier not valid"}
 
@@ -60,6 +59,8 @@ class Inbox:
         """How often the broker let us in."""
         self.refusal: str | None = None
         """Why the broker turned us away, where that is a matter of settings."""
+        self.moved_s = time.monotonic()
+        """When the network thread last did anything for us: a message, an answer, a try."""
         self._failed: str | None = None
         self._short = 0  # connections in a row that were lost soon
         self._connected_s = 0.0
@@ -76,6 +77,7 @@ class Inbox:
         self._client.reconnect_delay_set(1, 2)
         self._client.max_queued_messages_set(MOST_UNSENT)
         self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
@@ -94,13 +96,15 @@ class Inbox:
         """
         while not self._stopping.is_set():
             try:
-                self._client.connect(self._broker.host, self._broker.port, KEEPALIVE_S)
+                broker = self._broker
+                self._client.connect(broker.host, broker.port, broker.keepalive_s)
                 break
             except (OSError, ValueError) as error:  # a name that can not be one is a ValueError
                 self._say(
                     f"no broker at {self._broker.host}:{self._broker.port} ({error});"
                     " trying again every 2 s"
                 )
+            self.moved_s = time.monotonic()
             self._stopping.wait(2)
         while not self._stopping.is_set():
             self._client.loop_start()  # does nothing while it runs
@@ -114,6 +118,7 @@ class Inbox:
     def _on_connect(
         self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
+        self.moved_s = time.monotonic()
         if reason.is_failure:
             text = f"broker {self._broker.host}:{self._broker.port} refused us: {reason}"
             if str(reason) in REFUSED:
@@ -129,10 +134,24 @@ class Inbox:
         said("connected to %s:%d", self._broker.host, self._broker.port)
         client.subscribe([(topic, 1) for topic in self._topics])
 
+    def _on_connect_fail(self, client: mqtt.Client, userdata: Any) -> None:
+        self.moved_s = time.monotonic()
+
     def _on_subscribe(
         self, client: mqtt.Client, userdata: Any, mid: int, reasons: Any, properties: Any
     ) -> None:
+        self.moved_s = time.monotonic()
         self._subscribed.set()
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Has the broker confirmed the subscriptions once?"""
+        return self._subscribed.is_set()
+
+    @property
+    def is_alive(self) -> bool:
+        """Does the thread run that sees to paho's?"""
+        return self._thread.is_alive()
 
     def wait_subscribed(self, most_s: float = 10) -> bool:
         """Wait until the broker has confirmed the subscriptions once."""
@@ -141,6 +160,7 @@ class Inbox:
     def _on_disconnect(
         self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
+        self.moved_s = time.monotonic()
         self._gone.set()
         if self._stopping.is_set() or not reason.is_failure:
             return
@@ -159,6 +179,7 @@ class Inbox:
             topic = message.topic
         except UnicodeDecodeError:
             topic = "(not UTF-8)"
+        self.moved_s = time.monotonic()
         stamped = (
             Message(topic, bytes(message.payload), machine_us(), bool(message.retain)),
             _Receipt(self.connections, message.mid, message.qos),
@@ -168,6 +189,7 @@ class Inbox:
         except queue.Full:
             self.waited += 1
             while not self._stopping.is_set():
+                self.moved_s = time.monotonic()
                 with contextlib.suppress(queue.Full):
                     self._queue.put(stamped, timeout=0.5)
                     return
@@ -234,6 +256,7 @@ class Inbox:
     def _on_publish(
         self, client: mqtt.Client, userdata: Any, mid: int, reason: Any, properties: Any
     ) -> None:
+        self.moved_s = time.monotonic()
         self._published.put(mid)
 
     def stop(self, farewell: Message) -> None:

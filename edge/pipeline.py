@@ -17,6 +17,7 @@ from edge.complaints import Complaints
 from edge.config import SiteConfig
 from edge.devices import DeviceState
 from edge.engine import Engine
+from edge.health.streams import Streams
 from edge.lanes import Lane
 from edge.records import (
     ClockRecord,
@@ -76,6 +77,8 @@ class Pipeline:
         for id_ in config.stations:
             self.begin(id_, sessions.get(id_, 1))
         self.complaints = Complaints()
+        self.streams = Streams()
+        """How each device's messages come in."""
         self.messages = 0
         self.refused = 0
         """Messages that were dropped, for whatever reason but repetition."""
@@ -99,6 +102,15 @@ class Pipeline:
         """Return the stations that were told something since last asked."""
         ids, self._changed = self._changed, set()
         return [station for id_, station in self.stations.items() if id_ in ids]
+
+    def spare(self, level: int) -> None:
+        """Leave out work for want of time, see ``Station.spare``; all stations count as changed.
+
+        Comes after ``advance``, before any other message.
+        """
+        for id_, station in self.stations.items():
+            station.spare(level)
+            self._changed.add(id_)
 
     # --- messages in ---
 
@@ -182,6 +194,7 @@ class Pipeline:
             device = station.devices[device.device]
         elif was_undecided and station.has_stayed and not station.is_undecided:
             self._ended.append(self._clock(station, "differs"))
+        self.streams.heard(station.id, samples, message.received_us)
         if late := station.add(device, samples):
             behind_s = (station.timeline.watermark_us - int(samples.time_us[0])) / 1e6
             self.complaints.add(
@@ -408,7 +421,7 @@ def _record(
     """Return what the log wants to know of a change; a segment may bear its own modality."""
     if isinstance(change, Gap):
         span = change.start_us, change.end_us
-        return GapRecord(station.id, name, station.session, *span, "silent")
+        return GapRecord(station.id, name, station.session, *span, change.reason)
     if isinstance(change, Switch):
         said = change.at_us, change.before, change.after
         return SwitchRecord(station.id, name, station.session, *said)

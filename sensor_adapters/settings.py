@@ -24,6 +24,8 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
     username: str = ""
     password_file: str = ""
     """Path of a file that holds the password; never the password itself."""
+    keepalive_s: int = 30
+    """A broker that says nothing for twice as long is taken for gone."""
 
     def password(self) -> str:
         """Return the password, from the file or from SOLOSENSE_MQTT_PASSWORD.
@@ -173,6 +175,8 @@ def check_broker(file: str, broker: Broker) -> None:
     """
     need(file, bool(broker.host.strip()), "broker.host", broker.host, "a host's name")
     need(file, 0 < broker.port < 65536, "broker.port", broker.port, "1 to 65535")
+    alive_s = broker.keepalive_s
+    need(file, 1 <= alive_s <= 3600, "broker.keepalive_s", alive_s, "seconds from 1 to 3600")
 
 
 def beside(broker: Broker, folder: Path) -> Broker:
