@@ -31,7 +31,7 @@ from edge.records import (
 from edge.relay import Relay, Switch
 from edge.station import Refused, Station
 from edge.timeline import NEVER_US
-from edge.voices import Change, Gap, Now
+from edge.voices import LOST, SILENT, Change, Gap, Now
 from edge.windows import WindowError
 from sensor_adapters.payloads import DeviceStatus, brief, decode as decode_header
 from sensor_adapters.samples import DecodeError
@@ -421,9 +421,19 @@ def _record(
     """Return what the log wants to know of a change; a segment may bear its own modality."""
     if isinstance(change, Gap):
         span = change.start_us, change.end_us
-        return GapRecord(station.id, name, station.session, *span, change.reason)
+        return GapRecord(station.id, name, station.session, *span, _reason(station, name, change))
     if isinstance(change, Switch):
         said = change.at_us, change.before, change.after
         return SwitchRecord(station.id, name, station.session, *said)
     modality = change.modality or modality
     return SegmentRecord(station.id, name, modality, station.session, change, now_us)
+
+
+def _reason(station: Station, name: str, gap: Gap) -> str:
+    """Return why nothing was seen: where the devices' numbers go on with a leap, it was lost."""
+    if gap.reason != SILENT or gap.end_us is None:
+        return gap.reason
+    lanes = [lane for lane in station.lanes if lane.manifest.name == name] or station.lanes
+    placements = frozenset[str]().union(*(lane.placements for lane in lanes))
+    devices = [one for one in station.devices.values() if one.placement in placements]
+    return LOST if any(one.has_lost(gap.start_us, gap.end_us) for one in devices) else SILENT

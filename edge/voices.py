@@ -26,6 +26,7 @@ class Step:
 
 
 SILENT = "silent"
+LOST = "lost"
 DEGRADED = "degraded"
 """The board was too slow: the model looked at nothing."""
 HOP = "hop"
