@@ -17,7 +17,7 @@ from edge.service import Service
 from edge.site_models import load_models
 from edge.sqlite_log import LogError, refuse_unfit
 from sensor_adapters.settings import ConfigError
-from sensor_adapters.terminal import err, fail, log_to_stderr, out, until_stopped
+from sensor_adapters.terminal import err, fail, hang_ups, log_to_stderr, out, until_stopped
 from sensor_adapters.toml_file import in_file, toml
 
 app = typer.Typer(
@@ -38,14 +38,14 @@ def run(
 ) -> None:
     """Run until SIGTERM or Ctrl-C; then end what is open and close the log."""
     log_to_stderr(verbose=verbose)
-    stop = until_stopped()
+    stop, hung_up = until_stopped(), hang_ups()
     try:
-        service = Service(configs.load(site))
+        service = Service(configs.load(site), site.resolve())
     except (ConfigError, BundleError, LogError) as error:
         fail(in_file(site, str(error)), 2)
     err.print(f"running {site}; stop with Ctrl-C", highlight=False)
     try:
-        service.run(stop)
+        service.run(stop, hung_up)
     except BrokerRefused as error:
         fail(in_file(site, str(error)), 2)
     except LogError as error:  # a full disk, a lock: another start may go well

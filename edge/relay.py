@@ -216,6 +216,24 @@ class Relay:
         self._heard = ""
         return changes
 
+    def leave(self) -> tuple[list[Change | Switch], int | None, bool]:
+        """End what is open, for other models take over; as `Lane.leave`."""
+        changes = self.decide(max(self._answers, default=0) + 1 + self._delay)
+        gap_us = self._gap_us
+        first = self._silent[0] if self._silent and gap_us is None else self._next
+        start_us = None if first is None else first * self._step_us
+        changes += self.finish()
+        if gap_us is not None and start_us is not None:
+            changes.append(Gap(gap_us, start_us))
+        return changes, start_us, gap_us is not None
+
+    def take_over(self, from_us: int, *, in_gap: bool) -> list[Change | Switch]:
+        """Begin at a time, which lies in a gap or not; return what changes."""
+        if not in_gap:
+            return []
+        self._gap_us = from_us
+        return [Gap(from_us, None)]
+
     def _end(self) -> list[Segment]:
         """End open segments where observation ended."""
         self.now = []

@@ -125,8 +125,9 @@ def _misspelt(placement: str, at: dict[str, str]) -> str:
 def made_of(config: SiteConfig, id_: str, models: dict[str, Model]) -> str:
     """Return what a station's checkpoints depend on."""
     station = config.stations[id_]
-    sums = [models[folder].bundle.sha256 for folder in station.bundles]
-    return checkpoint.made_of((station, config.time), sums, version("solosense"))
+    found = [models[folder].bundle for folder in station.bundles]
+    sums = [(bundle.manifest.name, bundle.sha256) for bundle in found]
+    return checkpoint.made_of(station, config.time, sums, version("solosense"))
 
 
 def start_records(config: SiteConfig, models: dict[str, Model], at_us: int) -> list[Record]:

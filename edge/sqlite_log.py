@@ -85,7 +85,8 @@ ON CONFLICT (station, device, session) DO UPDATE SET
 CHECKPOINT = """
 INSERT INTO checkpoints (station, session, saved_us, content) VALUES (?, ?, ?, ?)
 ON CONFLICT (station) DO UPDATE SET
-    session = excluded.session, saved_us = excluded.saved_us, content = excluded.content
+    session = excluded.session, saved_us = excluded.saved_us, content = excluded.content,
+    starts = 0
 """
 NO_CHECKPOINT = "DELETE FROM checkpoints WHERE station = ?"
 OUTGOING = "INSERT OR REPLACE INTO outbox (id, type, topic, payload) VALUES (?, ?, ?, ?)"
@@ -141,9 +142,11 @@ class SqliteLog:
         batch, gone = list(records), list(sent)
         if not batch and not gone:
             return
-        models = self._models | {r.name: r.sha256 for r in batch if isinstance(r, ModelRecord)}
+        models = dict(self._models)
         rows: dict[str, list[Row]] = {statement: [] for statement in STATEMENTS}
         for record in batch:
+            if isinstance(record, ModelRecord):
+                models[record.name] = record.sha256  # of the segments that follow
             statement, row = self._row(record, models)
             rows[statement].append(row)
         with self._transaction():
@@ -172,6 +175,33 @@ class SqliteLog:
         query = "SELECT content FROM checkpoints WHERE station = ?"
         with _explained(self._path):
             found = self._connection.execute(query, (station,)).fetchone()
+        return found[0] if found else None
+
+    def start_from(self, station: str) -> int:
+        """Count a start from a station's checkpoint; return the how manyeth it is."""
+        with self._transaction():
+            counted = "UPDATE checkpoints SET starts = starts + 1 WHERE station = ?"
+            self._connection.execute(counted, (station,))
+            query = "SELECT starts FROM checkpoints WHERE station = ?"
+            found = self._connection.execute(query, (station,)).fetchone()
+        return int(found[0]) if found else 0
+
+    def started_well(self) -> None:
+        """Forget how often the program began with the checkpoints that there are."""
+        with self._transaction():
+            self._connection.execute("UPDATE checkpoints SET starts = 0 WHERE starts > 0")
+
+    def has_checkpoints(self) -> list[str]:
+        """Return the stations that can go on."""
+        with _explained(self._path):
+            found = self._connection.execute("SELECT station FROM checkpoints ORDER BY station")
+            return [row[0] for row in found]
+
+    def manifest(self, model: str, sha256: str) -> str | None:
+        """Return the manifest of a model that the board ran once; None: it never did."""
+        query = "SELECT manifest FROM models WHERE name = ? AND sha256 = ?"
+        with _explained(self._path):
+            found = self._connection.execute(query, (model, sha256)).fetchone()
         return found[0] if found else None
 
     def unsent(self, most: int) -> list[OutgoingRecord]:

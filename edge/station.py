@@ -72,6 +72,11 @@ class Station:
         return self.timeline.watermark_us // self._step_us
 
     @property
+    def complete_us(self) -> int:
+        """The start of that step."""
+        return self.complete_steps * self._step_us
+
+    @property
     def is_over(self) -> bool:
         """Have all devices that spoke ended?"""
         spoke = [d for d in self.devices.values() if d.last_us != NEVER_US]
