@@ -14,7 +14,7 @@ from edge import checkpoint
 from edge.bundle import Manifest
 from edge.checkpoint import Unfit
 from edge.pipeline import Pipeline
-from edge.records import CheckpointRecord, Record
+from edge.records import CheckpointRecord, Record, RetractedRecord
 from edge.sqlite_log import SqliteLog
 from edge.station import Station
 
@@ -48,8 +48,9 @@ def go_on(
                 continue
             except Unfit as error:
                 log.warning("%s does not go on from its checkpoint: %s", id_, error)
-                records.append(CheckpointRecord(id_, session, now_us, None))
         pipeline.begin(id_, session)
+        content = checkpoint.content(pipeline.stations[id_], whole)  # or its first rows have none
+        records.append(CheckpointRecord(id_, session, now_us, content))
     if found:
         log.warning("%s: going on from where the last run was cut off", ", ".join(found))
     return records
@@ -74,7 +75,12 @@ def _resumed(
     manifests = [_manifest(db, name, sha256) for name, sha256 in made_of.models]
     old = Station(id_, made_of.station, manifests, made_of.time, session=1)
     checkpoint.resume(old, saved, checkpoint.said(made_of))
-    records = pipeline.hand_over(old, now_us)
+    records: list[Record] = [
+        RetractedRecord(id_, name, old.session, level, from_us)
+        for name, one in old.voices.items()
+        for level, from_us in one.unsaid_us.items()
+    ]
+    records += pipeline.hand_over(old, now_us)
     log.warning("%s goes on with other settings or models", id_)
     new = pipeline.stations[id_]
     content = checkpoint.content(new, whole)

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge.bundle import Arrays, Manifest
 from edge.segments import Segment
-from edge.timeline import Timeline
+from edge.timeline import NEVER_US, Timeline
 from edge.voices import Change, Gap, Now, Solo, Step, Voice
 from edge.windows import Steps, cut, keep_us
 
@@ -176,6 +176,17 @@ class Lane:
             start_us = self._floor if first is None else start_us
             changes.append(Gap(self._gap_start_us, start_us))
         return changes, start_us, self._gap_start_us is not None
+
+    @property
+    def unsaid_us(self) -> dict[str, int]:
+        """By level, and for gaps under an empty name: what is to be said begins then or later."""
+        step_us = self.manifest.step_us
+        floor = max(self._floor, NEVER_US) // step_us
+        held = [step.index for step in (*self._asked, *self._silent)]
+        first = held[0] if held else floor if self._next is None else self._next
+        quiet = floor if self._next is None else self._next - self._quiet
+        steps = {name: first if i is None else i for name, i in self._voice.undecided.items()}
+        return {name: step * step_us for name, step in [*steps.items(), ("", quiet)]}
 
     def take_over(self, from_us: int, *, in_gap: bool) -> None:
         """Begin at a time: in a gap that goes on, or with the first reading from then on."""

@@ -121,6 +121,19 @@ class CheckpointRecord:
 
 
 @dataclass(frozen=True)
+class RetractedRecord:
+    """What a model said of a time is not so: it is said again, from what led to it, by others."""
+
+    station: str
+    bundle: str
+    session: int
+    level: str
+    """Whose segments; empty: gaps and switches."""
+    from_us: int
+    """Those that begin then or later."""
+
+
+@dataclass(frozen=True)
 class OutgoingRecord:
     """A message that the broker must hear; it is kept until the broker has it."""
 
@@ -132,7 +145,7 @@ class OutgoingRecord:
     payload: str
 
 
-Record = (
+Written = (
     SegmentRecord
     | GapRecord
     | SwitchRecord
@@ -142,3 +155,4 @@ Record = (
     | CheckpointRecord
     | OutgoingRecord
 )
+Record = Written | RetractedRecord

@@ -24,6 +24,7 @@ import numpy as np
 from edge.bundle import Arrays, Decoder, Manifest
 from edge.levels import Levels
 from edge.segments import Segment
+from edge.timeline import NEVER_US
 from edge.together import Answer, together, weights_of
 from edge.voices import Change, Gap, Now, Step
 
@@ -227,6 +228,15 @@ class Relay:
             changes.append(Gap(gap_us, start_us))
         return changes, start_us, gap_us is not None
 
+    @property
+    def unsaid_us(self) -> dict[str, int]:
+        """By level, and for gaps and switches under an empty name; as `Lane.unsaid_us`."""
+        next_ = NEVER_US // self._step_us if self._next is None else self._next
+        first = self._silent[0] if self._silent else next_
+        quiet = first if self._gap_us is None else next_
+        steps = {n: first if i is None else i for n, i in self._decoded.undecided.items()}
+        return {name: step * self._step_us for name, step in [*steps.items(), ("", quiet)]}
+
     def take_over(self, from_us: int, *, in_gap: bool) -> list[Change | Switch]:
         """Begin at a time, which lies in a gap or not; return what changes."""
         if not in_gap:
@@ -254,6 +264,7 @@ class Turn:
         self._relay, self._rank = relay, rank
         self.now: list[Now] = []
         self.open: list[Segment] = []
+        self.undecided: dict[str, int | None] = {}
 
     def answer(self, step: Step, outputs: Arrays) -> list[Change]:
         """Pass it on."""

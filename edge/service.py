@@ -226,7 +226,7 @@ class Service:
         wholes = {id_: made_of(config, id_, models) for id_ in config.stations}
         other = {id_ for id_ in wholes if wholes[id_] != self._made_of.get(id_)}
         self._made_of = wholes
-        self._pipeline.note_changed(other & before.stations.keys())
+        self._pipeline.note_changed(other)
         self._pending += self._checkpoints()
         self._flush()
         self._inbox.acknowledge()

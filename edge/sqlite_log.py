@@ -20,9 +20,11 @@ from edge.records import (
     ModelRecord,
     OutgoingRecord,
     Record,
+    RetractedRecord,
     SegmentRecord,
     StationRecord,
     SwitchRecord,
+    Written,
 )
 from edge.timeline import NEVER_US
 
@@ -91,6 +93,19 @@ ON CONFLICT (station) DO UPDATE SET
 NO_CHECKPOINT = "DELETE FROM checkpoints WHERE station = ?"
 OUTGOING = "INSERT OR REPLACE INTO outbox (id, type, topic, payload) VALUES (?, ?, ?, ?)"
 SENT = "DELETE FROM outbox WHERE id = ? AND type = ?"
+_THERE = "station = ? AND session = ? AND bundle = ?"
+RETRACTED = {
+    True: (
+        f"DELETE FROM outbox WHERE id IN (SELECT id FROM segments WHERE {_THERE} AND level = ?"
+        " AND start_us >= ?)",
+        f"DELETE FROM segments WHERE {_THERE} AND level = ? AND start_us >= ?",
+    ),
+    False: (
+        f"DELETE FROM gaps WHERE {_THERE} AND start_us >= ?",
+        f"DELETE FROM switches WHERE {_THERE} AND at_us >= ?",
+    ),
+}
+"""By whether a level is named; before all else of a batch."""
 STATEMENTS = (  # models first: segments refer to them
     MODEL, STATION, SEGMENT, GAP, SWITCH, DEVICE, CHECKPOINT, NO_CHECKPOINT, OUTGOING,
 )  # fmt: skip
@@ -142,14 +157,21 @@ class SqliteLog:
         batch, gone = list(records), list(sent)
         if not batch and not gone:
             return
-        models = dict(self._models)
+        models, retracted = dict(self._models), list[RetractedRecord]()
         rows: dict[str, list[Row]] = {statement: [] for statement in STATEMENTS}
         for record in batch:
             if isinstance(record, ModelRecord):
                 models[record.name] = record.sha256  # of the segments that follow
+            if isinstance(record, RetractedRecord):
+                retracted.append(record)
+                continue
             statement, row = self._row(record, models)
             rows[statement].append(row)
         with self._transaction():
+            for r in retracted:
+                what = (r.level, r.from_us) if r.level else (r.from_us,)
+                for statement in RETRACTED[bool(r.level)]:
+                    self._connection.execute(statement, (r.station, r.session, r.bundle, *what))
             for statement, values in rows.items():
                 if values:
                     self._connection.executemany(statement, values)
@@ -241,7 +263,7 @@ class SqliteLog:
         finally:
             self._connection.close()
 
-    def _row(self, record: Record, models: dict[str, str]) -> tuple[str, Row]:
+    def _row(self, record: Written, models: dict[str, str]) -> tuple[str, Row]:
         """Return the statement that writes a record, and its values."""
         r = record
         if isinstance(r, SegmentRecord):

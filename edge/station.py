@@ -5,6 +5,7 @@ A session runs from a station's first reading to its orderly end: all devices th
 set right), or because the wall clock sides with a reading against the station's time.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from edge.bundle import Manifest
@@ -58,6 +59,13 @@ class Station:
         self.silent_us = 0
         """Wall time since the newest reading that came in time, as far as the board was awake."""
         self._seen_us = NEVER_US
+
+    @property
+    def voices(self) -> Mapping[str, Lane | Relay]:
+        """Who speaks, by the names that the log knows."""
+        if self.relay is not None:
+            return {self.relay.name: self.relay}
+        return {lane.manifest.name: lane for lane in self.lanes}
 
     @property
     def is_due(self) -> bool:
