@@ -1,7 +1,7 @@
 """A start: every station goes on where the last run was cut off, or begins.
 
 Where settings or models are others by now, it goes on as after a reload. A checkpoint with which
-the program began again and again and never wrote another is what it fails of, and is given up.
+the program began again and again and never made a step is what it fails of, and is given up.
 """
 
 import logging
@@ -21,9 +21,9 @@ from edge.station import Station
 log = logging.getLogger(__name__)
 
 MOST_STARTS = 3
-"""From one checkpoint; the next start begins anew."""
+"""That end before the first step; the next start begins anew."""
 WELL_S = 60.0
-"""After this a start was none of those that fail."""
+"""After this a start was none of those, if there was no step to be made."""
 
 
 def go_on(
@@ -48,6 +48,7 @@ def go_on(
                 continue
             except Unfit as error:
                 log.warning("%s does not go on from its checkpoint: %s", id_, error)
+                db.started_well(id_)
         pipeline.begin(id_, session)
         content = checkpoint.content(pipeline.stations[id_], whole)  # or its first rows have none
         records.append(CheckpointRecord(id_, session, now_us, content))
@@ -66,7 +67,7 @@ def _resumed(
     """
     if db.start_from(id_) > MOST_STARTS:
         raise Unfit(
-            f"the program began with it {MOST_STARTS} times and failed before it wrote another"
+            f"the program began with it {MOST_STARTS} times and ended before the first step"
         )
     if checkpoint.is_made_of(saved, whole):
         checkpoint.resume(pipeline.stations[id_], saved, whole)

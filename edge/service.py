@@ -1,7 +1,6 @@
 """The loop of the board: inbox to pipeline to log and broker, until told to stop."""
 
 import logging
-import math
 import threading
 import time
 import uuid
@@ -80,6 +79,7 @@ class Service:
         ended = go_on(self._pipeline, self._log, self._made_of, now_us())
         opened = [r for r in self._pipeline.open_segments() if isinstance(r, SegmentRecord)]
         going_on = [record.id for record in opened]
+        self._unproven = {id_: one.steps_done for id_, one in self._pipeline.stations.items()}
         boot = uuid.uuid4().hex[:12]
         self._announce = Announcer(config.site, config.node, boot, version("solosense"))
         prefix = base(config.site, config.node)
@@ -114,9 +114,7 @@ class Service:
             while not stop.is_set():
                 self._round()
                 self._reload_if_asked(hung_up)
-                if time.monotonic() > well_s:
-                    well_s = math.inf
-                    self._log.started_well()
+                self._prove(is_over=time.monotonic() > well_s)
                 if self._inbox.connections != connections:
                     connections = self._inbox.connections
                     self._send_left()
@@ -188,6 +186,14 @@ class Service:
             )
             for one in self._pipeline.changed()
         ]
+
+    def _prove(self, *, is_over: bool) -> None:
+        """Note that stations made a step since the start, or had time enough to make one."""
+        for id_, steps in [*self._unproven.items()]:
+            station = self._pipeline.stations.get(id_)
+            if is_over or station is None or station.steps_done != steps:
+                self._log.started_well(id_)
+                del self._unproven[id_]
 
     def _reload_if_asked(self, hung_up: threading.Event) -> None:
         """Begin to load what was asked for; take it, between two rounds, once it is there."""

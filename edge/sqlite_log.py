@@ -87,8 +87,7 @@ ON CONFLICT (station, device, session) DO UPDATE SET
 CHECKPOINT = """
 INSERT INTO checkpoints (station, session, saved_us, content) VALUES (?, ?, ?, ?)
 ON CONFLICT (station) DO UPDATE SET
-    session = excluded.session, saved_us = excluded.saved_us, content = excluded.content,
-    starts = 0
+    session = excluded.session, saved_us = excluded.saved_us, content = excluded.content
 """
 NO_CHECKPOINT = "DELETE FROM checkpoints WHERE station = ?"
 OUTGOING = "INSERT OR REPLACE INTO outbox (id, type, topic, payload) VALUES (?, ?, ?, ?)"
@@ -200,7 +199,7 @@ class SqliteLog:
         return found[0] if found else None
 
     def start_from(self, station: str) -> int:
-        """Count a start from a station's checkpoint; return the how manyeth it is."""
+        """Count a start from a station's checkpoint; return how many there were in a row."""
         with self._transaction():
             counted = "UPDATE checkpoints SET starts = starts + 1 WHERE station = ?"
             self._connection.execute(counted, (station,))
@@ -208,10 +207,11 @@ class SqliteLog:
             found = self._connection.execute(query, (station,)).fetchone()
         return int(found[0]) if found else 0
 
-    def started_well(self) -> None:
-        """Forget how often the program began with the checkpoints that there are."""
+    def started_well(self, station: str) -> None:
+        """Forget how often the program began with a station's checkpoints."""
         with self._transaction():
-            self._connection.execute("UPDATE checkpoints SET starts = 0 WHERE starts > 0")
+            forget = "UPDATE checkpoints SET starts = 0 WHERE station = ?"
+            self._connection.execute(forget, (station,))
 
     def has_checkpoints(self) -> list[str]:
         """Return the stations that can go on."""

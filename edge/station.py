@@ -68,6 +68,11 @@ class Station:
         return {lane.manifest.name: lane for lane in self.lanes}
 
     @property
+    def steps_done(self) -> int:
+        """Steps that its models made in this session."""
+        return sum(lane.steps_done for lane in self.lanes)
+
+    @property
     def is_due(self) -> bool:
         """Has the watermark passed a step's end since last asked?"""
         reached = self.complete_steps

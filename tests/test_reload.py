@@ -1,10 +1,13 @@
 """A board that reads its settings again while it works: by SIGHUP, or asked over MQTT."""
 
 import contextlib
+import hashlib
 import shutil
 import signal
+import sqlite3
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,14 +19,16 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge import bundle as bundles, config as configs
 from edge.bundle import MANIFEST, Manifest
+from edge.lanes import Lane
 from edge.pipeline import Pipeline
 from edge.records import SegmentRecord
 from edge.site_models import load_models
+from edge.station import Station
 from sensor_adapters.publisher import Publisher
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.replay import messages
 from sensor_adapters.topics import Message
-from tests import live
+from tests import live, restarts
 
 pytestmark = [pytest.mark.broker]
 RECORDING = open_recording("virtual:seed=303,boxes=1")
@@ -359,3 +364,59 @@ def test_unknown_requests_are_answered_with_those_that_are_known(tmp_path):
         assert said["error"] == "request 'reboot' is unknown, expected ping or reload"
         assert said["data"]["known"] == ["ping", "reload"]
         assert one.stop() == 0
+
+
+# --- a checkpoint that the program fails of ---
+
+
+def spoilt(db: Path) -> None:
+    """Make of the checkpoint one that is taken up and fails at the first step."""
+    with contextlib.closing(sqlite3.connect(db)) as one:
+        (content,) = one.execute("SELECT content FROM checkpoints").fetchone()
+        saved = msgspec.msgpack.decode(content)
+        state = msgspec.msgpack.decode(zlib.decompress(saved["state"]))
+        (lane,) = state[Station.LASTING.index("lanes")][1]
+        array = lane[1][Lane.LASTING.index("state")]
+        array[2], array[3] = [7], bytes(28)  # another model's
+        saved["state"] = zlib.compress(msgspec.msgpack.encode(state))
+        saved["sum"] = hashlib.blake2b(saved["state"], digest_size=16).digest()
+        one.execute("UPDATE checkpoints SET content = ?", (msgspec.msgpack.encode(saved),))
+        one.commit()
+
+
+def test_a_checkpoint_with_which_the_program_fails_again_and_again_is_given_up(tmp_path):
+    imu = str(live.BUNDLES / "imu")
+    with site(tmp_path, {"pack-1": imu}) as (one, port):
+        said = said_to(["pack-1"])
+        with Publisher(f"127.0.0.1:{port}", live.SITE, live.NODE) as publisher:
+            publisher.publish(iter(said[: len(said) // 2]), 0)
+            assert publisher.settle() is not None
+            one.process.kill()
+            one.process.wait(10)
+            spoilt(one.db)
+            publisher.publish(iter(said[len(said) // 2 :]), 0)
+            for _ in range(3):
+                one.start()
+                assert one.process.wait(60) == 1
+            assert one.said.count("Traceback") == 3
+            assert one.query("SELECT starts FROM checkpoints") == [(3,)]
+            one.start()
+            assert publisher.settle() is not None
+        assert "began with it 3 times and ended before the first step" in one.said
+        assert one.stop() == 0
+        ends = one.query("SELECT session, state, count(*) FROM segments GROUP BY 1, 2")
+        assert ("open" in {state for _, state, _ in ends}) is False
+        assert (1, "interrupted") in {end[:2] for end in ends}
+        assert {session for session, *_ in ends} == {1, 2}
+        assert one.query("SELECT sum(lost) FROM device_states WHERE session = 2") == [(0,)]
+
+
+@pytest.mark.slow
+@pytest.mark.fault("F54")
+def test_restarts_in_a_row_leave_the_same_rows_and_nothing_grows(tmp_path):
+    golden, found = (restarts.restarted(tmp_path / str(count), count) for count in (0, 8))
+    assert found["rows"] == golden["rows"]
+    assert found["lost_late_rejected_sessions"] == (0, 0, 0, 1)
+    same = [*restarts.TABLES, "tracebacks"]
+    assert [found[name] for name in same] == [golden[name] for name in same]
+    assert found["log_bytes"] <= golden["log_bytes"] + 8 * 4096
