@@ -41,8 +41,10 @@ def run(
     stop, hung_up = until_stopped(), hang_ups()
     try:
         service = Service(configs.load(site), site.resolve())
-    except (ConfigError, BundleError, LogError) as error:
+    except ConfigError as error:
         fail(in_file(site, str(error)), 2)
+    except LogError as error:
+        fail(in_file(site, f"log.path: {error}"), 2)
     err.print(f"running {site}; stop with Ctrl-C", highlight=False)
     try:
         service.run(stop, hung_up)
@@ -65,11 +67,14 @@ def check(site: SiteFile, as_json: Json = False) -> None:
         models = load_models(config)
     except ConfigError as error:
         wrong.append(str(error))
-    for fine in (config.broker.password, lambda: refuse_unfit(Path(config.log.path))):
-        try:
-            fine()
-        except (ConfigError, LogError) as error:
-            wrong.append(str(error))
+    try:
+        config.broker.password()
+    except ConfigError as error:
+        wrong.append(str(error))
+    try:
+        refuse_unfit(Path(config.log.path))
+    except LogError as error:
+        wrong.append(f"log.path: {error}")
     if wrong:
         fail(in_file(site, "\n".join(wrong)), 2)
     rows = [

@@ -26,7 +26,8 @@ OLDER: Older = {}
 """By an older version of the file's format, what makes of its content that of the next."""
 RESTART = Meta(extra_json_schema={"x-applies": "restart"})
 """Marks what a reload leaves alone; all else is live."""
-Id = Annotated[str, Meta(pattern="^[a-z0-9_-]{1,32}$", description="1 to 32 of a-z 0-9 _ -")]
+_ID_IN_WORDS = "an id of 1 to 32 of a-z 0-9 _ -"
+Id = Annotated[str, Meta(pattern="^[a-z0-9_-]{1,32}$", description=_ID_IN_WORDS)]
 Text = Annotated[str, Meta(min_length=1)]
 
 
@@ -68,16 +69,16 @@ class Time(msgspec.Struct, frozen=True, kw_only=True):
 class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One sensor of a station."""
 
-    adapter: Text
+    adapter: Annotated[Text, Meta(examples=["imu"])]
     """Who decodes its payloads: ``imu``, ``pose``, ``state``, ``event``, or another package's."""
-    placement: Text
+    placement: Annotated[Text, Meta(examples=["right_wrist"])]
     """Where it sits, in the words of the model: ``right_wrist``, ``scanner``."""
 
 
 class Station(msgspec.Struct, frozen=True, kw_only=True):
     """One place of work, with its sensors and the models that watch it."""
 
-    bundles: Annotated[tuple[Text, ...], Meta(min_length=1)]
+    bundles: Annotated[tuple[Text, ...], Meta(min_length=1, examples=[["bundles/imu"]])]
     """Folders of model bundles, relative to the configuration file; they run side by side."""
     failover: bool = False
     """The bundles share one voice: one log, of all whose sensors are alive."""
@@ -88,11 +89,11 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
 class SiteConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Everything one board is told."""
 
-    version: Annotated[int, RESTART]
+    version: Annotated[int, RESTART, Meta(examples=[VERSION])]
     """Of this file's format, 1."""
-    site: Annotated[Id, RESTART]
+    site: Annotated[Id, RESTART, Meta(examples=["osaka"])]
     """Where the board is; the first part of its topics."""
-    node: Annotated[Id, RESTART]
+    node: Annotated[Id, RESTART, Meta(examples=["jetson-01"])]
     """The board; site and node together are one board's own."""
     stations: Annotated[dict[Id, Station], Meta(min_length=1)]
     """By station id."""

@@ -143,8 +143,10 @@ def open_engine(bundle: Bundle, prefer: str = "litert", threads: int = 1) -> Eng
         except ImportError as error:
             reasons.append(f"{kind}: {error}")
             continue
-        except BundleError:
-            raise
+        except BundleError as error:
+            text = str(error)
+            where = "" if text.startswith(str(bundle.folder)) else f"{model}: "
+            raise BundleError(f"{where}{text}") from error
         except Exception as error:  # each runtime has its own
             said = " ".join(str(error).split())
             raise BundleError(
@@ -173,6 +175,11 @@ def _check_reference(engine: Engine, bundle: Bundle, kind: str) -> None:
             float(np.abs(answer[name][0] - reference[f"out.{name}"][step]).max())
             for name in outputs
         )
+        if not np.isfinite(off):
+            raise BundleError(
+                f"{bundle.folder}: {engine.name} answers its reference with what is no number at"
+                f" step {step}, expected at most {tolerance:g} off; export the bundle again"
+            )
         if not off <= tolerance:
             raise BundleError(
                 f"{bundle.folder}: {engine.name} answers its reference {off:.3g} off at step"

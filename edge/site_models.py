@@ -44,6 +44,8 @@ def load_models(config: SiteConfig, known: Mapping[str, Model] | None = None) ->
 
 
 def _model(folder: Path, known: Mapping[str, Model]) -> Model:
+    if folder.is_file():
+        raise BundleError(f"{folder}: found a file, expected a model bundle's folder")
     if not folder.is_dir():
         near = [one.parent.name for one in folder.parent.glob(f"*/{MANIFEST}")]
         raise BundleError(
@@ -94,26 +96,35 @@ def _lacking(id_: str, station: Station, manifest: Manifest) -> Iterator[str]:
         said.add(placement)
         if placement not in stream:
             yield (
-                f"stations.{id_}.devices: none sits at {placement!r}, which bundle {manifest.name}"
-                f" needs; found {', '.join(sorted(stream))}{_misspelt(placement, at)}"
+                f"stations.{id_}.devices: found none at {placement!r}, expected one, which bundle"
+                f" {manifest.name} needs; they sit at {', '.join(sorted(stream))}"
+                f"{_misspelt(placement, at)}"
             )
             continue
-        key = f"stations.{id_}.devices.{at[placement]}"
+        adapter = devices[at[placement]].adapter
+        key = f"stations.{id_}.devices.{at[placement]}.adapter is {adapter!r}, which gives"
         units = {c.name: c.unit for c in stream[placement].channels}
+        whose = f"which bundle {manifest.name} needs at {placement}"
         if channel and channel not in units:
-            yield (
-                f"{key}: {placement} gives {', '.join(units)}; bundle {manifest.name} needs"
-                f" {placement}.{channel}"
-            )
+            yield f"{key} {_some([*units])}; expected one that gives {channel}, {whose}"
             continue
         found = units[channel] if channel else stream[placement].kind
         if found != unit_or_kind:
-            yield (
-                f"{key}: {placement} gives {channel or 'a stream'} of {found}; bundle"
-                f" {manifest.name} needs {unit_or_kind}"
-            )
+            what = f"{channel} in {found}" if channel else f"{found}s"
+            other = f"it in {unit_or_kind}" if channel else f"{unit_or_kind}s"
+            yield f"{key} {what}; expected one that gives {other}, {whose}"
         else:
             said.discard(placement)  # its other channels
+
+
+def _some(names: list[str]) -> str:
+    """Return names, or the first of many.
+
+    >>> _some(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _misspelt(placement: str, at: dict[str, str]) -> str:

@@ -349,6 +349,8 @@ def refuse_unfit(path: Path) -> None:
     """
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise LogError(f"{path}: found no folder {path.parent} to write in, expected one")
+    if path.is_dir():
+        raise LogError(f"{path}: found a folder, expected a log, or no file")
     if not path.exists():
         return
     address = f"{path.absolute().as_uri()}?mode=ro"

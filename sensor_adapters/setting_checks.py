@@ -1,5 +1,6 @@
 """Values from a file made settings; every fault of theirs is found, and said with its key."""
 
+import json
 import math
 import re
 import typing
@@ -47,6 +48,15 @@ class _Place:
     def wrong(self, text: str) -> None:
         self.problems.append(f"{self.file}: {self.key or 'the file'} {text}")
 
+    def expected(self, wanted: Any) -> str:
+        """Return in words what stands here, with an example where there is one."""
+        kind, asked = bare(wanted)
+        if typing.get_origin(kind) is dict and bare(typing.get_args(kind)[0])[1].pattern:
+            return f"tables such as [{self.key}.NAME]"
+        name, such = self.key.rpartition(".")[2], (asked.examples or [None])[0]
+        example = "" if such is None else f", as {name} = {json.dumps(such)}"
+        return f"{in_words(wanted)}{example}"
+
 
 def _made(place: _Place, value: Any, wanted: Any) -> Any:
     """Return a value as its type; what does not fit is noted."""
@@ -58,15 +68,15 @@ def _made(place: _Place, value: Any, wanted: Any) -> Any:
         made: Any = tuple(_made(place.at(i), one, many) for i, one in enumerate(value))
     elif typing.get_origin(kind) is dict:
         if not isinstance(value, dict):
-            return place.wrong(f"is {shown(value)}, expected a table")
+            return place.wrong(f"is {shown(value)}, expected {place.expected(wanted)}")
         made = _by_name(place, value, *typing.get_args(kind))
     else:
         try:
             made = msgspec.convert(value, kind)
         except msgspec.ValidationError:
-            return place.wrong(f"is {shown(value)}, expected {in_words(wanted)}")
+            return place.wrong(f"is {shown(value)}, expected {place.expected(wanted)}")
     if not _is_within(made, asked):
-        return place.wrong(f"is {shown(value)}, expected {in_words(wanted)}")
+        return place.wrong(f"is {shown(value)}, expected {place.expected(wanted)}")
     return made
 
 
@@ -88,7 +98,7 @@ def _is_within(made: Any, asked: msgspec.Meta) -> bool:
 def _by_name(place: _Place, value: dict[str, Any], key_type: Any, inner: Any) -> dict[str, Any]:
     for name in value:
         if not _is_within(name, bare(key_type)[1]):
-            place.at(name).wrong(f"has a name that is none, expected {in_words(key_type)}")
+            place.at(name).wrong(f"is no id, expected {in_words(key_type)}")
     return {name: _made(place.at(name), one, inner) for name, one in value.items()}
 
 
@@ -96,13 +106,20 @@ def _table(place: _Place, value: Any, wanted: type[msgspec.Struct]) -> Any:
     if not isinstance(value, dict):
         return place.wrong(f"is {shown(value)}, expected a table")
     fields = {f.name: f for f in msgspec.structs.fields(wanted)}
-    before, misspelt = len(place.problems), set()
+    before, misspelt = len(place.problems), set[str | None]()
+    needed = {name for name, field in fields.items() if field.required}
     for name in [name for name in value if name not in fields]:
+        inner = value[name]
+        if isinstance(inner, dict) and needed and needed <= inner.keys():  # [stations.pack.2]
+            misspelt |= needed
+            place.at(name).wrong(f"is not a setting; did you mean {place.key}-{name}?")
+            continue
         misspelt.add(near := nearest(name, fields.keys() - value.keys()))
         place.at(name).wrong(f"is not a setting; {_hint(name, near, place.root, list(fields))}")
     for name, field in fields.items():
         if field.required and name not in value and name not in misspelt:
-            place.at(name).wrong(f"is missing, expected {in_words(field.type)}")
+            here = place.at(name)
+            here.wrong(f"is missing, expected {here.expected(field.type)}")
     made = {
         name: _made(place.at(name), value[name], field.type)
         for name, field in fields.items()

@@ -23,7 +23,10 @@ _WORDS: dict[Any, str] = {
     tuple[int, ...]: "a list of whole numbers",
     tuple[tuple[float, float], ...]: "a list of pairs of numbers",
 }  # fmt: skip
-_ASKED = ("ge", "gt", "le", "lt", "min_length", "pattern", "description", "extra_json_schema")
+_ASKED = (
+    "ge", "gt", "le", "lt", "min_length", "pattern", "description", "examples",
+    "extra_json_schema",
+)  # fmt: skip
 
 
 class ConfigError(Exception):
@@ -94,6 +97,8 @@ def shown(found: object) -> str:
         return "true" if found else "false"
     if isinstance(found, dict) and found:
         return "a table"
+    if isinstance(found, list) and any(isinstance(one, dict) for one in found):
+        return "a list of tables"
     text = repr(found) if isinstance(found, (str, int, float, list, tuple, dict)) else str(found)
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 

@@ -39,8 +39,10 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 return Path(self.password_file).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
+                why = getattr(error, "strerror", None) or error
                 raise ConfigError(
-                    f"broker.password_file: {error}, expected a file that holds the password"
+                    f"broker.password_file is {shown(self.password_file)}: {why}, expected a file"
+                    " that holds the password"
                 ) from error
         return os.environ.get("SOLOSENSE_MQTT_PASSWORD", "")
 

@@ -27,15 +27,29 @@ def toml(path: Path, what: str) -> dict[str, Any]:
         text = content.decode("utf-8-sig")  # some editors begin with a mark, which says nothing
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
+        is_utf_16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        found = "UTF-16" if is_utf_16 else f"byte 0x{content[error.start]:02X}"
         raise ConfigError(
-            f"{path.name}:{line}: not TOML: found byte 0x{content[error.start]:02X}, expected text"
-            " saved as UTF-8"
+            f"{path.name}:{line}: not TOML: found {found}, expected text saved as UTF-8"
         ) from error
     try:
-        found: dict[str, Any] = msgspec.toml.decode(text)
+        made: dict[str, Any] = msgspec.toml.decode(text)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path.name}{_no_toml(text, str(error))}") from error
-    return found
+    return made
+
+
+_HINTS = {
+    r"[“”„‘’]": "texts stand in straight quotes",
+    r"\0": "text without zero bytes",
+    r"=\s*(True|False|[Yy]es|[Nn]o|[Oo]n|[Oo]ff)\s*(#|$)": "true or false, in small letters",
+    r"^[\w-]+\s*:": "= between a key and its value",
+    r"=\s*\d+,\d": "a point in a number, no comma",
+    r"=\s*0\d": "a number without zeros before it",
+    r"\"[^\"]*\\[^\"]*\"": "each backslash twice, or the text in single quotes",
+    r"=\s*[A-Za-z][\w-]*\s*(#|$)": "texts in quotes",
+}
+"""By what a line looks like, what was meant to stand there."""
 
 
 def _no_toml(text: str, said: str) -> str:
@@ -46,9 +60,9 @@ def _no_toml(text: str, said: str) -> str:
         return f": not TOML: found its end too soon, expected TOML ({why})"
     number = int(at[1])
     found = lines[number - 1].strip()
-    if not found:  # it is the line before that does not end
-        return f":{number}: not TOML: found an empty line, expected TOML ({why})"
-    return f":{number}: not TOML: found {shown(found)}, expected TOML ({why})"
+    hint = next((hint for look, hint in _HINTS.items() if re.search(look, found)), "")
+    expected = hint or f"TOML ({why})"
+    return f":{number}: not TOML: found {shown(found)}, expected {expected}"
 
 
 @contextlib.contextmanager
@@ -80,6 +94,5 @@ def _in_file(path: Path, content: str, line: str) -> str:
             return line
     else:
         said = line
-    key = re.match(r"[^\s:,]+", said)
-    number = line_of(content, key[0]) if key else None
+    number = line_of(content, re.split(": | is | found |, ", said, maxsplit=1)[0])
     return f"{path.name}:{number}: {said}" if number else f"{path.name}: {said}"
