@@ -107,8 +107,10 @@ def schema(
     markdown: Annotated[bool, typer.Option("--markdown", help="A table of keys instead.")] = False,
 ) -> None:
     """Print the JSON Schema of a site's configuration, for editors that complete and check."""
-    whole = site_schema.schema()
-    print(site_schema.table() if markdown else json.dumps(whole, indent=2), end="\n"[markdown:])
+    if markdown:
+        print(site_schema.table(), end="")
+    else:
+        print(json.dumps(site_schema.schema(), indent=2))
 
 
 @app.command()

@@ -31,7 +31,7 @@ def table() -> str:
         kind, _ = bare(wanted)
         if is_struct(kind) or typing.get_origin(kind) is dict:
             continue  # its keys have rows of their own
-        struct, field = _where(key)
+        struct, field = where(key)
         default = next(f.default for f in msgspec.structs.fields(struct) if f.name == field)
         said = "*needed*" if default is msgspec.NODEFAULT else _as_toml(default)
         applies = "needs a restart" if needs_restart(key) else "live"
@@ -58,7 +58,7 @@ def needs_restart(key: str) -> bool:
 _RESTART = (RESTART.extra_json_schema or {})[_APPLIES]
 
 
-def _where(key: str) -> tuple[type[msgspec.Struct], str]:
+def where(key: str) -> tuple[type[msgspec.Struct], str]:
     """Return the struct that holds a key, and its field."""
     table, _, field = key.rpartition(".")
     if not table:
@@ -71,7 +71,7 @@ def _where(key: str) -> tuple[type[msgspec.Struct], str]:
 
 def _structs(wanted: type[msgspec.Struct]) -> dict[str, type[msgspec.Struct]]:
     """Return all tables of settings by the names of their types."""
-    inner = {_where(key)[0] for key in keys(wanted)}
+    inner = {where(key)[0] for key in keys(wanted)}
     return {one.__name__: one for one in inner}
 
 
