@@ -110,6 +110,8 @@ def resume(station: Station, saved: bytes, whole: str) -> None:
 def _decoded(saved: bytes) -> _Content:
     try:
         found = msgspec.msgpack.decode(saved, type=_Content)
+    except msgspec.ValidationError as error:
+        raise Unfit("it was written by another version of the program") from error
     except msgspec.DecodeError as error:
         raise Unfit(f"it is damaged ({error})") from error
     if found.format != FORMAT:

@@ -19,6 +19,10 @@ from sensor_adapters.toml_file import in_file
 
 log = logging.getLogger(__name__)
 
+MOST_ASKING = 100
+"""Requests that one reload answers; more go without an answer."""
+STOP_S = 5.0
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -46,7 +50,7 @@ class Reload:
     def ask(self, *transactions: Any) -> None:
         """Note that a reload is wanted; what is being loaded already may be older than that."""
         self._is_wanted = True
-        self._asked_by += transactions
+        self._asked_by = [*self._asked_by, *transactions][-MOST_ASKING:]
 
     def poll(self, config: SiteConfig, models: Mapping[str, Model]) -> Loaded | None:
         """Begin what was asked for; return what has come of it, once."""
@@ -60,6 +64,11 @@ class Reload:
             self._thread.daemon = True
             self._thread.start()
         return None
+
+    def stop(self) -> None:
+        """Wait for what is being loaded: the program must not end beneath it."""
+        if self._thread is not None:
+            self._thread.join(STOP_S)
 
     def _load(self, asked_by: list[Any], before: SiteConfig, models: Mapping[str, Model]) -> None:
         begun_s = time.monotonic()

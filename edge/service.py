@@ -137,6 +137,7 @@ class Service:
 
     def _end(self) -> None:
         """End all sessions in order."""
+        self._reload.stop()
         try:
             at_us = now_us()
             self._pending += self._pipeline.finish(at_us)

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import itertools
 import shutil
 import signal
 import sqlite3
@@ -354,6 +355,30 @@ def test_a_board_killed_around_a_reload_writes_the_rows_of_one_order_or_the_othe
             assert lost == [(0, 0, 1)]
     print(was_taken)
     assert {was_taken[0], was_taken[-1]} == {False, True}, "before, and after"
+
+
+@pytest.mark.slow
+def test_models_that_went_leave_no_memory_behind_and_the_work_hardly_stands(tmp_path):
+    def held_kb() -> int:
+        status = Path(f"/proc/{one.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0])
+
+    imu, anew = str(live.BUNDLES / "imu"), str(trained_anew(tmp_path))
+    with site(tmp_path, {"pack-1": imu}) as (one, port), Asking(port) as asking:
+        played, held, stood_ms = Played(port, ["pack-1"], speed=15), [], []
+        for number in range(16):
+            one.site.write_text(site_text(port, {"pack-1": (anew, imu)[number % 2]}))
+            said = asking.reload()
+            assert said["data"]["stations"]["other_models"] == ["pack-1"]
+            stood_ms.append(said["data"]["switch_ms"])
+            held.append(held_kb())
+        print(held, stood_ms, said["data"]["load_s"])
+        assert held[-1] - held[5] < 1500
+        played.wait()
+        assert one.stop() == 0
+        found = rows(one, "pack-1")
+        ends = sorted((row[2], row[3]) for row in found if row[0] == "operation")
+        assert all(end == start for (_, end), (start, _) in itertools.pairwise(ends))
 
 
 def test_unknown_requests_are_answered_with_those_that_are_known(tmp_path):
