@@ -44,6 +44,7 @@ def go_on(
         if saved is not None:
             try:
                 records += _resumed(pipeline, db, id_, saved, whole, now_us)
+                db.took_up(id_)
                 found.append(id_)
                 continue
             except Unfit as error:

@@ -75,25 +75,30 @@ class Service:
         self._log = SqliteLog(Path(config.log.path))
         self._pipeline = Pipeline(config, self._models, {})
         self._made_of = {id_: made_of(config, id_, self._models) for id_ in config.stations}
-        self._pending: list[Record] = []
-        ended = go_on(self._pipeline, self._log, self._made_of, now_us())
-        opened = [r for r in self._pipeline.open_segments() if isinstance(r, SegmentRecord)]
-        going_on = [record.id for record in opened]
-        self._unproven = {id_: one.steps_done for id_, one in self._pipeline.stations.items()}
         boot = uuid.uuid4().hex[:12]
         self._announce = Announcer(config.site, config.node, boot, version("solosense"))
         prefix = base(config.site, config.node)
         topics = [f"{prefix}/+/in/+/+", f"{prefix}/request/+"]
         client_id = f"solosense-edge-{config.site}-{config.node}"
-        for id_ in going_on:
-            self._announce.knows(id_)
         will = self._announce.status("offline", now_us())
         self._inbox = Inbox(config.broker, client_id, topics, will)
         self._request = f"{prefix}/request/"
         self._pace = Pace(config.log.checkpoint_s)
         self._out: dict[int, tuple[str, str]] = {}  # of the outbox, by number on its way
         self._durable_ms: deque[float] = deque(maxlen=10_000)
-        self._pending += [*ended, *start_records(config, self._models, now_us())]
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Let each station go on where it was, or begin; what a run before left open ends."""
+        config, at_us = self._config, now_us()
+        ended = go_on(self._pipeline, self._log, self._made_of, at_us)
+        self._unproven = {id_: one.steps_done for id_, one in self._pipeline.stations.items()}
+        self._is_tried = False
+        opened = [r for r in self._pipeline.open_segments() if isinstance(r, SegmentRecord)]
+        going_on = [record.id for record in opened]
+        for id_ in going_on:
+            self._announce.knows(id_)
+        self._pending: list[Record] = [*ended, *start_records(config, self._models, at_us)]
         self._flush()
         gone = {one.station for one in ended if isinstance(one, CheckpointRecord)}
         for id_ in sorted(gone - config.stations.keys()):
@@ -158,6 +163,8 @@ class Service:
     def _round(self) -> None:
         """Take what has come, infer what is complete, make it durable, tell it."""
         taken = list(self._inbox.take(WAIT_S, MOST_MESSAGES))
+        if taken and not self._is_tried:
+            self._try()
         pings = []
         for message in taken:
             if message.topic.startswith(self._request):
@@ -187,6 +194,12 @@ class Service:
             )
             for one in self._pipeline.changed()
         ]
+
+    def _try(self) -> None:
+        """Note that the first readings since the start are taken on; the program may fail of it."""
+        self._is_tried = True
+        for id_ in self._unproven:
+            self._log.start_from(id_)
 
     def _prove(self, *, is_over: bool) -> None:
         """Note that stations made a step since the start, or had time enough to make one."""

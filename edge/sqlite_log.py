@@ -207,6 +207,12 @@ class SqliteLog:
             found = self._connection.execute(query, (station,)).fetchone()
         return int(found[0]) if found else 0
 
+    def took_up(self, station: str) -> None:
+        """Count the start no more: the checkpoint was taken up, and nothing has come since."""
+        with self._transaction():
+            fewer = "UPDATE checkpoints SET starts = starts - 1 WHERE station = ?"
+            self._connection.execute(fewer, (station,))
+
     def started_well(self, station: str) -> None:
         """Forget how often the program began with a station's checkpoints."""
         with self._transaction():

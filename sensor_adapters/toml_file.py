@@ -59,10 +59,21 @@ def _no_toml(text: str, said: str) -> str:
     if at is None or not 0 < int(at[1]) <= len(lines):
         return f": not TOML: found its end too soon, expected TOML ({why})"
     number = int(at[1])
-    found = lines[number - 1].strip()
+    found = _without_secrets(lines[number - 1].strip())
     hint = next((hint for look, hint in _HINTS.items() if re.search(look, found)), "")
     expected = hint or f"TOML ({why})"
     return f":{number}: not TOML: found {shown(found)}, expected {expected}"
+
+
+def _without_secrets(line: str) -> str:
+    """Return a line as it may be said aloud.
+
+    >>> _without_secrets('password = "a'), _without_secrets('url = "rtsp://me:a@cam/')
+    ('password = …', 'url = "rtsp://…@cam/')
+    """
+    if re.match(r"[\w-]*(password|secret|token|key)\b", line, re.IGNORECASE):
+        line = f"{line.partition('=')[0].strip()} = …"
+    return re.sub(r"://[^/\s]*@", "://…@", line)
 
 
 @contextlib.contextmanager

@@ -436,6 +436,28 @@ def test_a_checkpoint_with_which_the_program_fails_again_and_again_is_given_up(t
         assert one.query("SELECT sum(lost) FROM device_states WHERE session = 2") == [(0,)]
 
 
+def test_a_board_that_is_killed_while_nothing_comes_keeps_its_checkpoint(tmp_path):
+    imu = str(live.BUNDLES / "imu")
+    with site(tmp_path, {"pack-1": imu}) as (one, port):
+        said = said_to(["pack-1"])
+        with Publisher(f"127.0.0.1:{port}", live.SITE, live.NODE) as publisher:
+            publisher.publish(iter(said[: len(said) // 2]), 0)
+            assert publisher.settle() is not None
+            for number in range(5):
+                one.process.kill()
+                one.process.wait(10)
+                one.start()
+                end_s = time.monotonic() + live.START_S
+                while one.said.count("running") < number + 2:
+                    assert time.monotonic() < end_s, one.said
+                    time.sleep(0.05)
+            publisher.publish(iter(said[len(said) // 2 :]), 0)
+            assert publisher.settle() is not None
+        assert one.said.count("going on from where") == 5
+        assert one.stop() == 0
+        assert rows(one, "pack-1") == expected(one.site, None, "pack-1", None)
+
+
 @pytest.mark.slow
 @pytest.mark.fault("F54")
 def test_restarts_in_a_row_leave_the_same_rows_and_nothing_grows(tmp_path):
