@@ -15,6 +15,10 @@ from edge.voices import Change
 from sensor_adapters.adapter import load_adapter
 
 
+_OTHERWISE = ("devices", "timeline", "relay", "lanes", "_seen_us")
+"""What lasts of a station and is not simply taken over; the new one is due at once."""
+
+
 @dataclass(frozen=True)
 class Left:
     """What a model, or several with one voice, said last."""
@@ -34,7 +38,9 @@ def hand_over(old: Station, new: Station) -> list[Left]:
         if known := old.devices.pop(id_, None):
             known.adapter, known.placement = device.adapter, device.placement
             new.devices[id_] = known
-    new.session, new.silent_us = old.session, old.silent_us
+    for name in Station.LASTING:
+        if name not in _OTHERWISE:
+            setattr(new, name, getattr(old, name))
     _hand_over_timeline(old, new)
     if old.relay is None and new.relay is None:
         return _hand_over_lanes(old, new)

@@ -15,6 +15,7 @@ from sensor_adapters.setting_words import (
     in_words,
     is_struct,
     keys,
+    meant,
     nearest,
     shown,
 )
@@ -74,7 +75,9 @@ def _made(place: _Place, value: Any, wanted: Any) -> Any:
         try:
             made = msgspec.convert(value, kind)
         except msgspec.ValidationError:
-            return place.wrong(f"is {shown(value)}, expected {place.expected(wanted)}")
+            choice = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
+            hint = meant(value, choice) if isinstance(value, str) else ""
+            return place.wrong(f"is {shown(value)}, expected {place.expected(wanted)}{hint}")
     if not _is_within(made, asked):
         return place.wrong(f"is {shown(value)}, expected {place.expected(wanted)}")
     return made

@@ -58,8 +58,12 @@ def in_words(wanted: Any) -> str:
     'a number, more than 0, at most 600'
     >>> in_words(tuple[str, ...])
     'a list of texts'
+    >>> in_words(typing.Literal["device", "arrival"])
+    "'device' or 'arrival'"
     """
     kind, asked = bare(wanted)
+    if typing.get_origin(kind) is typing.Literal:
+        return " or ".join(map(repr, typing.get_args(kind)))
     if asked.pattern and asked.description:
         return asked.description
     has_some = bool(asked.min_length)
