@@ -14,7 +14,6 @@ from edge.timeline import NEVER_US
 from edge.voices import Change
 from sensor_adapters.adapter import load_adapter
 
-
 _OTHERWISE = ("devices", "timeline", "relay", "lanes", "_seen_us")
 """What lasts of a station and is not simply taken over; the new one is due at once."""
 
