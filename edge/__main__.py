@@ -14,7 +14,8 @@ from edge.config import SiteConfig
 from edge.inbox import BrokerRefused
 from edge.service import Service
 from edge.site_models import load_models
-from edge.sqlite_log import LogError, refuse_unfit
+from edge.sqlite_log import LogError, LogWaits, refuse_unfit
+from edge.storage import commands as storage_commands
 from sensor_adapters.settings import ConfigError
 from sensor_adapters.terminal import err, fail, log_to_stderr, out, until_stopped
 
@@ -24,6 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(storage_commands.app, name="db")
 
 SiteFile = Annotated[Path, typer.Argument(metavar="SITE.TOML", help="The board's configuration.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -45,6 +47,8 @@ def run(
     stop = until_stopped()
     try:
         service = Service(configs.load(site))
+    except LogWaits as error:
+        fail(str(error), 1)
     except (ConfigError, BundleError, LogError) as error:
         fail(_in_file(site, error), 2)
     err.print(f"running {site}; stop with Ctrl-C", highlight=False)
@@ -63,7 +67,7 @@ def check(site: SiteFile, as_json: Json = False) -> None:
         config = configs.load(site)
         models = load_models(config)
         config.broker.password()
-        refuse_unfit(Path(config.log.path))
+        damage = refuse_unfit(Path(config.log.path))
     except (ConfigError, BundleError, LogError) as error:
         fail(_in_file(site, error), 2)
     rows = [
@@ -78,13 +82,15 @@ def check(site: SiteFile, as_json: Json = False) -> None:
     ]
     broker = _broker(config)
     if as_json:
-        print(json.dumps({"site": config.site, "bundles": rows, "broker": broker}))
+        print(json.dumps({"site": config.site, "bundles": rows, "broker": broker, "log": damage}))
         return
     table = Table(*rows[0])
     for row in rows:
         table.add_row(*row.values())
     out.print(table)
     out.print(f"broker {config.broker.host}:{config.broker.port}: {broker}")
+    if damage:
+        out.print(damage, markup=False)
     out.print(f"{site} is fine")
 
 

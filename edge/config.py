@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from edge.storage.retention import TABLES
 from sensor_adapters.adapter import UnknownAdapter, load_adapter
 from sensor_adapters.samples import US_PER_S
 from sensor_adapters.settings import Broker, ConfigError, beside, check_broker, need, read
@@ -18,8 +19,20 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str = "solosense.db"
     """SQLite file; relative to the configuration file."""
-    checkpoint_s: float = 5.0
-    """From one checkpoint to the next; after a power cut the broker sends again what came since."""
+    checkpoint_s: float = 20.0
+    """From one checkpoint to the next; after a kill the broker sends again what came since."""
+    reserve_mb: int = 16
+    """Kept free beside the log, for when the disk is full; 0: nothing is."""
+    keep_days: float = 0
+    """Older rows are deleted; 0: none is."""
+    keep_table_days: dict[str, float] = {}
+    """The same for single tables."""
+    max_mb: int = 0
+    """Of rows; beyond it the oldest are deleted; 0: none is."""
+
+    def keeps_days(self) -> dict[str, float]:
+        """Return how long the rows of each table are kept, 0: for ever."""
+        return dict.fromkeys(TABLES, self.keep_days) | self.keep_table_days
 
 
 class Time(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +117,7 @@ def _check(file: str, config: SiteConfig) -> None:
         need(file, low <= value <= 86_400, f"time.{name}", value, f"seconds from {low:g} to 86400")
     every_s = config.log.checkpoint_s
     need(file, 0 < every_s <= 600, "log.checkpoint_s", every_s, "more than 0, at most 600")
+    _check_log(file, config.log)
     try:
         check_id("site", config.site)
         check_id("node", config.node)
@@ -143,6 +157,16 @@ def _check(file: str, config: SiteConfig) -> None:
                 device.placement,
                 f"a place of its own; {other} sits there",
             )
+
+
+def _check_log(file: str, log: Log) -> None:
+    """Refuse to keep what is no table, for no time, or in no room."""
+    for name in ("reserve_mb", "keep_days", "max_mb"):
+        need(file, getattr(log, name) >= 0, f"log.{name}", getattr(log, name), "0 or more")
+    for table, days in log.keep_table_days.items():
+        key = f"log.keep_table_days.{table}"
+        need(file, table in TABLES, key, days, f"one of the tables {', '.join(TABLES)}")
+        need(file, days >= 0, key, days, "0 or more")
 
 
 def _absolute(config: SiteConfig, folder: Path) -> SiteConfig:

@@ -132,6 +132,18 @@ class OutgoingRecord:
     payload: str
 
 
+@dataclass(frozen=True)
+class LogEventRecord:
+    """Something befell the log itself."""
+
+    event: str
+    """``set_aside``, ``broken_off``, ``waited`` or ``migrated``."""
+    at_us: int
+    until_us: int | None
+    """None: it was a moment."""
+    detail: str
+
+
 Record = (
     SegmentRecord
     | GapRecord
@@ -141,4 +153,5 @@ Record = (
     | StationRecord
     | CheckpointRecord
     | OutgoingRecord
+    | LogEventRecord
 )

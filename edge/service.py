@@ -1,10 +1,12 @@
 """The loop of the board: inbox to pipeline to log and broker, until told to stop."""
 
+import contextlib
 import logging
 import threading
 import time
 import uuid
 from collections import deque
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,11 @@ from edge.records import (
     SegmentRecord,
 )
 from edge.site_models import load_models, made_of, start_records
-from edge.sqlite_log import SqliteLog
+from edge.sqlite_log import LogWaits, SqliteLog
+from edge.storage.clock_trust import ClockTrust, is_synchronised
+from edge.storage.reserve import Reserve
+from edge.storage.retention import Retention
+from edge.storage.writing import Writing
 from sensor_adapters.topics import Message, base
 
 log = logging.getLogger(__name__)
@@ -34,6 +40,8 @@ log = logging.getLogger(__name__)
 WAIT_S = 0.2
 MOST_MESSAGES = 256
 UPDATE_S, HEALTH_S = 5.0, 30.0
+END_S = 5.0
+"""At the end, a log that can not be written is waited for this long."""
 MOST_AT_ONCE = 5000
 """Of the outbox; the rest follows when these are gone."""
 
@@ -54,6 +62,17 @@ def peak_mb() -> float:
     return 0.0
 
 
+@dataclass
+class _Batch:
+    """What follows when it is written."""
+
+    outgoing: list[OutgoingRecord]
+    passing: list[Message]
+    pings: list[Message]
+    is_checkpoint: bool
+    """All that was taken may be acknowledged."""
+
+
 class Service:
     """One running board."""
 
@@ -67,15 +86,22 @@ class Service:
         """
         self._config = config
         models = load_models(config)
-        self._log = SqliteLog(Path(config.log.path))
+        path = Path(config.log.path)
+        reserve = Reserve(path, config.log.reserve_mb * 1_000_000)
+        self._log = reserve.lend(lambda: SqliteLog(path, now_us()))
         self._pipeline = Pipeline(config, models, {})
         self._made_of = {id_: made_of(config, id_, models) for id_ in config.stations}
         self._go_on()
         opened = [r for r in self._pipeline.open_segments() if isinstance(r, SegmentRecord)]
         going_on = [record.id for record in opened]
-        if orphans := self._log.end_orphans(going_on):
+        if orphans := reserve.lend(lambda: self._log.end_orphans(going_on)):
             log.warning("%d segments were left open by a run that did not end in order", orphans)
-        self._log.write(start_records(config, models, now_us()))
+        reserve.lend(lambda: self._log.write(start_records(config, models, now_us())))
+        if not reserve.make() and reserve.is_wanted:
+            log.warning("there is no room for log.reserve_mb = %d", config.log.reserve_mb)
+        retention = Retention(config.log.keeps_days(), config.log.max_mb * 1_000_000)
+        self._writing = Writing(self._log, path, reserve, retention)
+        self._clock_trust = ClockTrust(self._log.newest_us() or now_us(), time.monotonic())
         boot = uuid.uuid4().hex[:12]
         self._announce = Announcer(config.site, config.node, boot, version("solosense"))
         prefix = base(config.site, config.node)
@@ -88,6 +114,7 @@ class Service:
         self._request = f"{prefix}/request/"
         self._pace = Pace(config.log.checkpoint_s)
         self._pending: list[Record] = []
+        self._held: _Batch | None = None  # the log waits for room to write it
         self._out: dict[int, tuple[str, str]] = {}  # of the outbox, by number on its way
         self._durable_ms: deque[float] = deque(maxlen=10_000)
 
@@ -112,6 +139,7 @@ class Service:
         """Work until ``stop`` is set; end sessions and say farewell then."""
         self._inbox.start()
         connections, updated_s, health_s = 0, time.monotonic(), time.monotonic()
+        was_waiting = False
         try:
             while not stop.is_set():
                 self._round()
@@ -122,11 +150,16 @@ class Service:
                     self._publish(self._announce.health(self.health()), retain=True)
                 if time.monotonic() - updated_s > UPDATE_S:
                     updated_s = time.monotonic()
-                    self._pending += self._pipeline.open_segments()
-                if time.monotonic() - health_s > HEALTH_S:
+                    self._writing.watch(updated_s)
+                    if not self._writing.is_waiting:
+                        self._pending += self._pipeline.open_segments()
+                turned = self._writing.is_waiting != was_waiting
+                was_waiting = self._writing.is_waiting
+                if turned or time.monotonic() - health_s > HEALTH_S:
                     health_s = time.monotonic()
-                    for station in self._pipeline.stations.values():
-                        self._pending += self._pipeline.device_records(station)
+                    if not self._writing.is_waiting:
+                        for station in self._pipeline.stations.values():
+                            self._pending += self._pipeline.device_records(station)
                     self._send_left()
                     self._publish(self._announce.health(self.health()), retain=True)
         except BaseException:  # nothing is acknowledged: the next start goes on where this was
@@ -136,26 +169,50 @@ class Service:
         self._end()
 
     def _end(self) -> None:
-        """End all sessions in order."""
+        """End all sessions in order; what can not be written is left to the next start.
+
+        Raises:
+            LogError: the log can not be written. Nothing of it is acknowledged: the next start
+                goes on from the last checkpoint.
+        """
+        state = "offline"
         try:
+            self._wait_written()
             at_us = now_us()
             self._pending += self._pipeline.finish(at_us)
             self._pending += [
                 CheckpointRecord(station.id, station.session, at_us, None)
                 for station in self._pipeline.stations.values()
             ]
-            self._flush()
-            self._inbox.acknowledge()
+            self._flush([], is_checkpoint=True)
+            self._wait_written()
             self._tell_actions()
+            state = "stopped"
         finally:
-            self._inbox.stop(self._announce.status("stopped", now_us()))
+            self._inbox.stop(self._announce.status(state, now_us()))
             try:
-                self._log.write([], self._sent())
+                with contextlib.suppress(LogWaits):  # the next start says it again
+                    self._log.write([], self._sent())
             finally:
                 self._log.close()
 
+    def _wait_written(self) -> None:
+        """Wait until what is held is written.
+
+        Raises:
+            LogError: it could not be for ``END_S``.
+        """
+        end_s = time.monotonic() + END_S
+        while self._held is not None and not self._again(at_once=True):
+            if time.monotonic() > end_s:
+                raise self._writing.why
+            time.sleep(WAIT_S)
+
     def _round(self) -> None:
         """Take what has come, infer what is complete, make it durable, tell it."""
+        if self._held is not None and not self._again():
+            time.sleep(WAIT_S)
+            return
         taken = list(self._inbox.take(WAIT_S, MOST_MESSAGES))
         pings = []
         for message in taken:
@@ -167,15 +224,16 @@ class Service:
         is_due = self._pace.due(time.monotonic(), self._inbox.waiting, len(taken)) or bool(pings)
         if is_due:
             self._pending += self._checkpoints()
-        self._flush()
-        if is_due:
-            self._inbox.acknowledge()
-            self._pace.done(time.monotonic())
+        self._flush(pings, is_checkpoint=is_due)
         if taken:
             self._durable_ms.append((now_us() - taken[0].received_us) / 1000)
         self._tell_actions()
-        for ping in pings:
-            self._answer(ping)
+        self._writing.trim(now_us(), time.monotonic(), by_age=self._is_clock_trusted)
+
+    def _is_clock_trusted(self) -> bool:
+        return self._clock_trust.is_trusted(
+            now_us(), time.monotonic(), is_synchronised=is_synchronised()
+        )
 
     def _checkpoints(self) -> list[Record]:
         """Return what stations that heard something need to go on where they are."""
@@ -194,26 +252,53 @@ class Service:
             if action is not None:
                 self._publish(action, retain=True)
 
-    def _flush(self) -> None:
-        """Make what is held durable, then tell it."""
-        if not self._pending:
-            return
-        outgoing, passing = [], []
+    def _flush(self, pings: list[Message], *, is_checkpoint: bool) -> None:
+        """Make what is pending durable, then tell it; a log that can not be written holds it.
+
+        How far open segments reach is written with a checkpoint, not each time it is said.
+        """
+        rows: list[Record] = []
+        batch = _Batch([], [], pings, is_checkpoint)
         for record in self._pending:
             if isinstance(record, SegmentRecord):
                 kind, message = self._announce.segment(record)
                 if kind == "update":
                     if self._inbox.is_connected:
-                        passing.append(message)
+                        batch.passing.append(message)
                     continue
                 said = message.payload.decode()
-                outgoing.append(OutgoingRecord(record.id, kind, message.topic, said))
-        self._log.write([*self._pending, *outgoing], self._sent())
-        for one in outgoing:
-            self._send(one)
-        for message in passing:
-            self._publish(message)
+                batch.outgoing.append(OutgoingRecord(record.id, kind, message.topic, said))
+            rows.append(record)
         self._pending.clear()
+        if is_checkpoint:
+            rows += self._pipeline.open_segments()
+        self._held = batch
+        rows += batch.outgoing
+        if not rows or self._writing.write(
+            rows, self._sent(), now_us(), time.monotonic(), is_lasting=is_checkpoint
+        ):
+            self._written()
+
+    def _again(self, *, at_once: bool = False) -> bool:
+        """Try once more to write what is held; return whether nothing is held any more."""
+        if self._writing.again(time.monotonic(), at_once=at_once):
+            self._written()
+        return self._held is None
+
+    def _written(self) -> None:
+        """Tell what is durable now, and let the broker forget what it came from."""
+        batch, self._held = self._held, None
+        if batch is None:
+            return
+        for one in batch.outgoing:
+            self._send(one)
+        for message in batch.passing:
+            self._publish(message)
+        if batch.is_checkpoint:
+            self._inbox.acknowledge()
+            self._pace.done(time.monotonic())
+        for ping in batch.pings:
+            self._answer(ping)
 
     def _send(self, one: OutgoingRecord) -> None:
         """Publish what the log keeps until the broker has it."""
@@ -223,10 +308,14 @@ class Service:
 
     def _send_left(self) -> None:
         """Publish what the log keeps and is not on its way."""
-        if not self._inbox.is_connected:
+        if not self._inbox.is_connected or self._writing.is_waiting:
             return
         on_their_way = set(self._out.values())
-        for one in self._log.unsent(MOST_AT_ONCE):
+        try:
+            left = self._log.unsent(MOST_AT_ONCE)
+        except LogWaits:  # the next batch will tell
+            return
+        for one in left:
             if (one.id, one.type) not in on_their_way:
                 self._send(one)
 
@@ -281,5 +370,6 @@ class Service:
                 "p50": round(float(np.percentile(spans, 50)), 2),
                 "p99": round(float(np.percentile(spans, 99)), 2),
             },
+            "log": self._writing.health(),
             "devices": devices,
         }

@@ -72,17 +72,23 @@ def mosquitto(folder: Path, port: int | None = None, more: str = "") -> Iterator
 class Board:
     """A `solosense-edge run` process and the log it writes."""
 
-    def __init__(self, site: Path, db: Path, python: str) -> None:
+    def __init__(
+        self, site: Path, db: Path, python: str, where: tuple[str, ...] = (), **env: str
+    ) -> None:
+        """``where``: a command that runs another, as nsenter; ``env``: of the process besides."""
         self.site, self.db, self._python = site, db, python
+        self._where, self._env = where, os.environ | env
         self._said = site.with_name("board.log")
         self._said.unlink(missing_ok=True)
         self.start()
 
     def start(self) -> None:
         """Start it; again, if it was killed."""
-        command = [self._python, "-m", "edge", "run", str(self.site)]
+        command = [*self._where, self._python, "-m", "edge", "run", str(self.site)]
         with self._said.open("ab") as file:
-            self.process = subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT)
+            self.process = subprocess.Popen(
+                command, stdout=file, stderr=file, cwd=ROOT, env=self._env
+            )
 
     @property
     def said(self) -> str:
@@ -128,9 +134,17 @@ def board(
 
 
 @contextlib.contextmanager
-def running(site: Path, db: Path, port: int, *, python: str = sys.executable) -> Iterator[Board]:
+def running(
+    site: Path,
+    db: Path,
+    port: int,
+    *,
+    python: str = sys.executable,
+    where: tuple[str, ...] = (),
+    **env: str,
+) -> Iterator[Board]:
     """Run a board for a site's configuration; yield once it answers."""
-    one = Board(site, db, python)
+    one = Board(site, db, python, where, **env)
     try:
         with Publisher(f"127.0.0.1:{port}", SITE, NODE) as publisher:
             assert publisher.wait_for_board(START_S, lambda: one.process.poll() is None), one.said
