@@ -85,10 +85,10 @@ class FaultyDisk:
             "FAULTY_CONTROL": str(self._control),
         }
 
-    def tell(self, *, write_errno: int = 0, sync_ms: int = 0, sync_errno: int = 0) -> None:
+    def tell(self, *, write_errno: int = 0, sync_ms: int = 0) -> None:
         """Say how calls go from now on."""
         number = os.open(self._control, os.O_RDWR | os.O_CREAT)
         try:
-            os.pwrite(number, struct.pack("iii", write_errno, sync_ms, sync_errno), 0)
+            os.pwrite(number, struct.pack("ii", write_errno, sync_ms), 0)
         finally:
             os.close(number)

@@ -78,6 +78,17 @@ def look(path: Path, *, whole: bool) -> int:
     return version
 
 
+def roll_back(path: Path) -> None:
+    """Let SQLite undo what was cut off while a log was created or vacuumed: only then it journals.
+
+    Raises:
+        LogError: it can not.
+    """
+    if size_bytes(beside(path, "-journal")):
+        with explained(path), closing(sqlite3.connect(path, timeout=BUSY_S)) as connection:
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+
+
 def examined(path: Path) -> tuple[list[str], dict[str, int]]:
     """Return all damage that SQLite finds in a log, and its tables' rows as far as it has none.
 

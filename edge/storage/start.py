@@ -9,7 +9,7 @@ from edge.records import LogEventRecord
 from edge.storage.beside import aside, beside, set_aside, size_bytes
 from edge.storage.copies import copy
 from edge.storage.errors import LogDamaged, LogError
-from edge.storage.look import look, newest_version
+from edge.storage.look import look, newest_version, roll_back
 from edge.storage.wal import Survey, survey
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ def prepare(path: Path, now_us: int) -> list[LogEventRecord]:
         gone = set_aside(path, now_us)
         events.append(_said(now_us, "set_aside", f"{gone.name}-wal: without its file"))
     try:
+        roll_back(path)
         version = look(path, whole=is_read_at_once(path))
     except LogDamaged as error:
         gone = set_aside(path, now_us)
