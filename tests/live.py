@@ -73,11 +73,16 @@ class Board:
     """A `solosense-edge run` process and the log it writes."""
 
     def __init__(
-        self, site: Path, db: Path, python: str, where: tuple[str, ...] = (), **env: str
+        self,
+        site: Path,
+        db: Path,
+        python: str,
+        where: tuple[str, ...] = (),
+        env: dict[str, str] | None = None,
     ) -> None:
         """``where``: a command that runs another, as nsenter; ``env``: of the process besides."""
         self.site, self.db, self._python = site, db, python
-        self._where, self._env = where, os.environ | env
+        self._where, self._env = where, os.environ | (env or {})
         self._said = site.with_name("board.log")
         self._said.unlink(missing_ok=True)
         self.start()
@@ -141,10 +146,10 @@ def running(
     *,
     python: str = sys.executable,
     where: tuple[str, ...] = (),
-    **env: str,
+    env: dict[str, str] | None = None,
 ) -> Iterator[Board]:
     """Run a board for a site's configuration; yield once it answers."""
-    one = Board(site, db, python, where, **env)
+    one = Board(site, db, python, where, env)
     try:
         with Publisher(f"127.0.0.1:{port}", SITE, NODE) as publisher:
             assert publisher.wait_for_board(START_S, lambda: one.process.poll() is None), one.said

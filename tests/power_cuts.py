@@ -1,10 +1,10 @@
-"""Power cuts, as far as they can be had without a switch: what was not synced may be gone, in pieces.
+"""Power cuts, as far as they can be had without a switch: what was not synced may be gone.
 
-A writer's calls on its files are written down in order (``faulty_disk.c``). A cut is then made at any
-of them: what came before a file's last sync is there; of what came after, each piece of 4096 bytes
-is there, or is not, as a coin says. A file that was deleted is gone with the next sync of any file,
-as where a file system keeps the order of its own records (ext4). This knows nothing of disks that
-lie about a sync, nor of pieces torn within.
+A writer's calls on its files are written down in order (``faulty_disk.c``), and a cut is made after
+any of them. What came before a file's last sync is there; of what came after, each piece of 4096
+bytes is there, or is not, as a coin says. A file that was deleted is gone with the next sync of any
+file, as where a file system keeps the order of its own records (ext4). This knows nothing of disks
+that lie about a sync, nor of pieces torn within.
 
 ``python -m tests.power_cuts --times 1000`` runs the long form; the suite a short one.
 """
@@ -118,7 +118,9 @@ def run(folder: Path, times: int, seed: int, batches: int = 300) -> Report:
     command = [sys.executable, "-c", WRITER, str(disk), str(batches)]
     subprocess.run(command, check=True, cwd=ROOT, env=env)
     calls = list(_calls(record.read_bytes()))
-    first = next(n for n, (kind, name, *_) in enumerate(calls) if (kind, name) == ("s", "log.db-wal"))
+    first = next(
+        n for n, (kind, name, *_) in enumerate(calls) if (kind, name) == ("s", "log.db-wal")
+    )
     for number, at in enumerate(sorted(rng.choices(range(first, len(calls)), k=times))):
         _judge(folder / str(number), _cut(calls, at, rng), report)
     return report

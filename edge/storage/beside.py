@@ -51,10 +51,15 @@ def aside(path: Path, now_us: int) -> Path:
 
 
 def set_aside(path: Path, now_us: int, tails: tuple[str, ...] = TAILS) -> Path:
-    """Rename a damaged log and what belongs to it; return its new name. Nothing is deleted."""
+    """Rename a damaged log and what belongs to it; return its new name.
+
+    Nothing is deleted that held anything: the file ``-shm`` is made anew from the others.
+    """
     target = aside(path, now_us)
     for tail in tails:
-        if beside(path, tail).exists():
+        if size_bytes(beside(path, tail)) and tail != "-shm":
             beside(path, tail).rename(beside(target, tail))
+        else:
+            beside(path, tail).unlink(missing_ok=True)
     sync_folder(path.parent)
     return target

@@ -40,7 +40,11 @@ def copy(
     part = target.with_name(f".{target.name}.part")
     part.unlink(missing_ok=True)
     try:
-        with reading(source) as reader, explained(part), closing(sqlite3.connect(part)) as writer:
+        with (
+            reading(source, briefly=False) as reader,
+            explained(part),
+            closing(sqlite3.connect(part)) as writer,
+        ):
             reader.execute("BEGIN")  # one moment for all steps, whatever is written meanwhile
             reader.execute("SELECT 1 FROM sqlite_master").fetchone()
             reader.backup(

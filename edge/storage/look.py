@@ -19,13 +19,14 @@ START_BYTES = 1 << 20
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a log for reading only.
+def reading(path: Path, *, briefly: bool = True) -> Iterator[sqlite3.Connection]:
+    """Open a log for reading only; briefly, where nobody has it open: no file is made beside it.
 
     Raises:
         LogError: it can not be read.
     """
-    address = f"{path.absolute().as_uri()}?mode=ro"
+    is_still = briefly and not any(beside(path, tail).exists() for tail in ("-wal", "-journal"))
+    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_still else ''}"
     with (
         explained(path),
         closing(sqlite3.connect(address, timeout=BUSY_S, uri=True)) as connection,

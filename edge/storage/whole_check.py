@@ -27,7 +27,7 @@ class WholeCheck:
 
     def _run(self) -> None:
         try:
-            with reading(self._path) as connection:
+            with reading(self._path, briefly=False) as connection:
                 self._connection = connection
                 found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
                 self.damage = "" if found == "ok" else found
