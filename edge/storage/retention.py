@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 TABLES = ("segments", "gaps", "switches", "device_states", "log_events")
-ROWS = 200
+ROWS = 100
 """In one step: some milliseconds on a board."""
 PASS_S = 600.0
 """From one look for what may go to the next."""

@@ -85,14 +85,15 @@ def broken_off(path: Path, now_us: int, before: Survey, frames: int) -> list[Log
         before: what the write-ahead log held.
         frames: how many of these SQLite took.
     """
-    gone = sum(end > frames for end in before.commits)
+    # The last page may be of a batch that a kill cut off: nobody was told that it is written.
+    gone = sum(frames < end < before.frames for end in before.commits)
     if not gone:
         return []
     kept = beside(aside(path, now_us), "-wal")
     shutil.copyfile(beside(path, "-wal"), kept)
     text = (
-        f"{kept.name}: broken after {frames} of {before.frames} pages; {gone} batches behind that"
-        " are not in the log, as after a power cut"
+        f"{kept.name}: broken after {frames} of {before.frames} pages; at least {gone} batches behind"
+        " that are not in the log, as after a power cut"
     )
     return [_said(now_us, "broken_off", text)]
 

@@ -54,7 +54,7 @@ def test_segments_older_than_asked_go_in_small_steps(log, path):
     young = [segment("Scan", 9.5 * 86400 + i, 9.5 * 86400 + i + 1) for i in range(50)]
     log.write([*old, *young])
     steps = trimmed(log, Retention(keep(1), 0))
-    assert steps == [ROWS] * 5
+    assert steps == [ROWS] * 10
     assert read(path, "SELECT label, count(*) FROM segments GROUP BY label") == [("Scan", 50)]
 
 
