@@ -234,10 +234,12 @@ class SqliteLog:
         """
         try:
             with self._transaction():
-                return retention.step(self._connection.execute, now_us, now_s, by_age=by_age)
+                gone = retention.step(self._connection.execute, now_us, now_s, by_age=by_age)
         except BaseException:
-            retention.forget_step()
+            retention.not_written()
             raise
+        retention.written(gone)
+        return gone
 
     def newest_us(self) -> int | None:
         """Return when the newest segment was written, by the clock of then."""

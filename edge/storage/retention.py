@@ -73,13 +73,16 @@ class Retention:
         if self._steps is None:
             self._steps = self._pass(execute, now_us, by_age)
         for deleted in self._steps:
-            self.deleted += deleted
             return deleted
         self._steps, self._next_s = None, now_s + PASS_S
         return 0
 
-    def forget_step(self) -> None:
-        """Begin anew: the step before was not written."""
+    def written(self, deleted: int) -> None:
+        """Note what a step has deleted for good."""
+        self.deleted += deleted
+
+    def not_written(self) -> None:
+        """Begin anew: what the step before deleted is still there."""
         self._steps = None
 
     def _pass(self, execute: Execute, now_us: int, by_age: bool) -> Iterator[int]:
