@@ -1,7 +1,7 @@
 """What a large log costs: its start, its check, a copy, and letting old rows go.
 
-``python -m tests.big_log --gb 1`` makes one (2 GB free are needed) and prints what was measured. The
-disk's cache is warm; ``--cold`` empties it before each (root only).
+``python -m tests.big_log --gb 1`` makes one (2 GB free are needed) and prints what was measured.
+The disk's cache is warm; ``--cold`` empties it before each (root only).
 """
 
 import argparse

@@ -1,9 +1,8 @@
-"""What a board writes to its disk, in bytes that it hands to the system (``wchar`` of /proc/self/io).
+"""What a board writes to its disk: bytes that it hands to the system (``wchar`` of /proc/self/io).
 
-``python -m tests.disk_bytes`` lets the inner rooms work through the virtual station's recordings as
-the board does, with messages' own times in place of a clock, and prints a row of its table a line:
-a station's bytes in a day, by settings; then bytes a row, by rows in a batch. ``--as-before`` are the
-settings of schema 4.
+``python -m tests.disk_bytes`` lets the inner rooms work through a recording of the virtual station
+as the board does, with the messages' own times in place of a clock. It prints a station's bytes in
+a day by settings, then bytes a row by rows in a batch. ``--as-before``: the settings of schema 4.
 """
 
 import argparse
@@ -61,7 +60,7 @@ def opened(path: Path, settings: Settings) -> SqliteLog:
         f"PRAGMA secure_delete = {settings.secure_delete}",
     )
     of_others = tuple(s for s in before[0] if "page_size" not in s and "secure_delete" not in s)
-    sqlite_log.SETTINGS = (*own, *of_others)
+    sqlite_log.SETTINGS = (*own, *of_others)  # type: ignore[assignment]
     sqlite_log.WAL_BYTES = round(settings.wal_mb * 2**20)
     try:
         return SqliteLog(path)

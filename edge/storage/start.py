@@ -92,8 +92,8 @@ def broken_off(path: Path, now_us: int, before: Survey, frames: int) -> list[Log
     kept = beside(aside(path, now_us), "-wal")
     shutil.copyfile(beside(path, "-wal"), kept)
     text = (
-        f"{kept.name}: broken after {frames} of {before.frames} pages; at least {gone} batches behind"
-        " that are not in the log, as after a power cut"
+        f"{kept.name}: broken after {frames} of {before.frames} pages; at least {gone} batches"
+        " behind that are not in the log, as after a power cut"
     )
     return [_said(now_us, "broken_off", text)]
 
