@@ -157,7 +157,7 @@ def test_every_recipe_is_in_the_trainers_readme():
 @pytest.mark.parametrize(
     ("module", "commands"),
     [
-        ("edge", ("run", "check", "bench")),
+        ("edge", ("run", "check", "bench", "db")),
         (
             "sensor_adapters",
             (

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from edge import config
 from edge.records import GapRecord, LogEventRecord, SegmentRecord
 from edge.sqlite_log import SqliteLog
 from edge.storage.clock_trust import WEEK_US, ClockTrust
 from edge.storage.retention import DAY_US, PASS_S, ROWS, TABLES, Retention
+from sensor_adapters.settings import ConfigError
 from tests.edge.test_sqlite_log import (
     HOUR_US,
     MIDNIGHT_US,
@@ -21,6 +23,7 @@ from tests.edge.test_sqlite_log import (
     segment,
     switch,
 )
+from tests.live import site_of
 
 NOW_US = MIDNIGHT_US + 10 * DAY_US
 
@@ -166,6 +169,22 @@ def test_a_step_costs_the_same_in_a_large_log(log, path):
     log._connection.set_progress_handler(count, 100)
     assert log.trim(retention, NOW_US + 365 * DAY_US, 0.0, by_age=True) == ROWS
     assert work < 50 * ROWS
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("keep_days = -1", r"log\.keep_days is -1.*expected 0 or more"),
+        ("keep_table_days = { models = 3 }", r"keep_table_days\.models .* one of the tables segm"),
+        ("max_mb = -5", r"log\.max_mb is -5"),
+    ],
+)
+def test_what_can_not_be_kept_so_is_refused_with_its_key(tmp_path, line, words):
+    site = tmp_path / "site.toml"
+    text = site_of(1883, "imu", {"wrist": ("imu", "right_wrist")})
+    site.write_text(text.replace("[broker]", f"[log]\n{line}\n[broker]"))
+    with pytest.raises(ConfigError, match=words):
+        config.load(site)
 
 
 # --- the clock by which rows go ---
