@@ -16,7 +16,8 @@ from edge.inbox import BrokerRefused
 from edge.pipeline import Model
 from edge.service import Service
 from edge.site_models import load_models
-from edge.sqlite_log import LogError, refuse_unfit
+from edge.sqlite_log import LogError, LogWaits, refuse_unfit
+from edge.storage import commands as storage_commands
 from sensor_adapters.settings import ConfigError
 from sensor_adapters.terminal import err, fail, hang_ups, log_to_stderr, out, until_stopped
 from sensor_adapters.toml_file import in_file, toml
@@ -27,6 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(storage_commands.app, name="db")
 
 app.command()(health_commands.health)
 
@@ -46,6 +48,8 @@ def run(
         service = Service(configs.load(site), site.resolve())
     except ConfigError as error:
         fail(in_file(site, str(error)), 2)
+    except LogWaits as error:
+        fail(str(error), 1)
     except LogError as error:
         fail(in_file(site, f"log.path: {error}"), 2)
     err.print(f"running {site}; stop with Ctrl-C", highlight=False)
@@ -74,8 +78,9 @@ def check(site: SiteFile, as_json: Json = False) -> None:
         config.broker.password()
     except ConfigError as error:
         wrong.append(str(error))
+    damage = ""
     try:
-        refuse_unfit(Path(config.log.path))
+        damage = refuse_unfit(Path(config.log.path))
     except LogError as error:
         wrong.append(f"log.path: {error}")
     if wrong:
@@ -92,7 +97,7 @@ def check(site: SiteFile, as_json: Json = False) -> None:
     ]
     broker = _broker(config)
     if as_json:
-        print(json.dumps({"site": config.site, "bundles": rows, "broker": broker}))
+        print(json.dumps({"site": config.site, "bundles": rows, "broker": broker, "log": damage}))
         return
     table = Table(*rows[0])
     for row in rows:
@@ -102,6 +107,8 @@ def check(site: SiteFile, as_json: Json = False) -> None:
     if upgrade:
         out.print(f"{site} is of an older version; `solosense-edge migrate-config {site}` writes:")
         out.print("\n".join(upgrade), markup=False, highlight=False)
+    if damage:
+        out.print(damage, markup=False)
     out.print(f"{site} is fine")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from edge.storage.retention import TABLES
 from sensor_adapters.adapter import UnknownAdapter, load_adapter
 from sensor_adapters.samples import US_PER_S
 from sensor_adapters.setting_words import meant, shown
@@ -36,8 +37,20 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 
     path: Annotated[Text, RESTART] = "solosense.db"
     """SQLite file; relative to the configuration file."""
-    checkpoint_s: Annotated[float, Meta(gt=0, le=600)] = 5.0
-    """From one checkpoint to the next; after a power cut the broker sends again what came since."""
+    checkpoint_s: Annotated[float, Meta(gt=0, le=600)] = 20.0
+    """From one checkpoint to the next; after a kill the broker sends again what came since."""
+    reserve_mb: Annotated[int, RESTART, Meta(ge=0)] = 16
+    """Kept free beside the log, for when the disk is full; 0: nothing is."""
+    keep_days: Annotated[float, RESTART, Meta(ge=0)] = 0.0
+    """Older rows are deleted; 0: none is."""
+    keep_table_days: Annotated[dict[str, Annotated[float, Meta(ge=0)]], RESTART] = {}
+    """The same for single tables."""
+    max_mb: Annotated[int, RESTART, Meta(ge=0)] = 0
+    """Of rows; beyond it the oldest are deleted; 0: none is."""
+
+    def keeps_days(self) -> dict[str, float]:
+        """Return how long the rows of each table are kept, 0: for ever."""
+        return dict.fromkeys(TABLES, self.keep_days) | self.keep_table_days
 
 
 class Time(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +157,8 @@ def load(path: Path) -> SiteConfig:
 
 def _wrong(config: SiteConfig) -> Iterator[str]:
     """Yield what is wrong with values that have the right type and make no sense."""
+    for table in config.log.keep_table_days.keys() - set(TABLES):
+        yield f"log.keep_table_days.{table} is no table, expected one of the tables {', '.join(TABLES)}"
     for id_, station in config.stations.items():
         key = f"stations.{id_}"
         folders = [os.path.normpath(bundle) for bundle in station.bundles]

@@ -169,6 +169,18 @@ class ClockRecord:
     """Its times leapt with the clock; they did not; or the clock is right as it stands."""
 
 
+@dataclass(frozen=True)
+class LogEventRecord:
+    """Something befell the log itself."""
+
+    event: str
+    """``set_aside``, ``broken_off``, ``waited`` or ``migrated``."""
+    at_us: int
+    until_us: int | None
+    """None: it was a moment."""
+    detail: str
+
+
 Written = (
     SegmentRecord
     | GapRecord
@@ -180,5 +192,6 @@ Written = (
     | OutgoingRecord
     | UnsyncedRecord
     | ClockRecord
+    | LogEventRecord
 )
 Record = Written | RetractedRecord

@@ -1,9 +1,11 @@
 """The loop of the board: inbox to pipeline to log and broker, until told to stop."""
 
+import contextlib
 import logging
 import threading
 import time
 import uuid
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,11 @@ from edge.records import (
 )
 from edge.reload import Reload, changes
 from edge.site_models import load_models, made_of, start_records
-from edge.sqlite_log import SqliteLog
+from edge.sqlite_log import LogWaits, SqliteLog
+from edge.storage.clock_trust import ClockTrust
+from edge.storage.reserve import Reserve
+from edge.storage.retention import Retention
+from edge.storage.writing import Writing
 from sensor_adapters.topics import Message, base
 
 log = logging.getLogger(__name__)
@@ -36,8 +42,21 @@ log = logging.getLogger(__name__)
 WAIT_S = 0.2
 UPDATE_S, HEALTH_S = 5.0, 30.0
 REQUESTS = ("ping", "reload")
+END_S = 5.0
+"""At the end, a log that can not be written is waited for this long."""
 MOST_AT_ONCE = 5000
 """Of the outbox; the rest follows when these are gone."""
+
+
+@dataclass
+class _Batch:
+    """What follows when it is written."""
+
+    outgoing: list[OutgoingRecord]
+    passing: list[Message]
+    requests: list[Message]
+    is_checkpoint: bool
+    """All that was taken may be acknowledged."""
 
 
 class Service:
@@ -57,7 +76,15 @@ class Service:
         self._models = timed(load_models(config))
         self._loaded_us, self._reload_error = self._clock.now_us(), ""
         self._reload = Reload(site)
-        self._log = SqliteLog(Path(config.log.path))
+        path = Path(config.log.path)
+        reserve = Reserve(path, config.log.reserve_mb * 1_000_000)
+        self._log = reserve.lend(lambda: SqliteLog(path, self._clock.now_us()))
+        if not reserve.make() and reserve.is_wanted:
+            log.warning("there is no room for log.reserve_mb = %d", config.log.reserve_mb)
+        retention = Retention(config.log.keeps_days(), config.log.max_mb * 1_000_000)
+        self._writing = Writing(self._log, path, reserve, retention)
+        newest_us = self._log.newest_us() or self._clock.now_us()
+        self._clock_trust = ClockTrust(newest_us, time.monotonic())
         self._pipeline = Pipeline(config, self._models, {})
         self._made_of = {id_: made_of(config, id_, self._models) for id_ in config.stations}
         boot = uuid.uuid4().hex[:12]
@@ -70,6 +97,8 @@ class Service:
         self._request = f"{prefix}/request/"
         self._pace = Pace(config.log.checkpoint_s)
         self._most = MOST_MESSAGES
+        self._pending: list[Record] = []
+        self._held: _Batch | None = None  # the log waits for room to write it
         self._out: dict[int, tuple[str, str]] = {}  # of the outbox, by number on its way
         self._go_on()
         self._health = BoardHealth(
@@ -91,8 +120,8 @@ class Service:
         going_on = [record.id for record in opened]
         for id_ in going_on:
             self._announce.knows(id_)
-        self._pending: list[Record] = [*ended, *start_records(config, self._models, at_us)]
-        self._flush()
+        self._pending += [*ended, *start_records(config, self._models, at_us)]
+        self._flush([], is_checkpoint=False)
         gone = {one.station for one in ended if isinstance(one, CheckpointRecord)}
         for id_ in sorted(gone - config.stations.keys()):
             self._publish(self._announce.nothing(id_), retain=True)
@@ -109,6 +138,7 @@ class Service:
         self._health.begin(self._clock.now_us())
         connections, updated_s, health_s = 0, time.monotonic(), time.monotonic()
         well_s = time.monotonic() + WELL_S
+        was_waiting = False
         try:
             while not stop.is_set():
                 self._round()
@@ -123,11 +153,16 @@ class Service:
                 if time.monotonic() - updated_s > UPDATE_S:
                     updated_s = time.monotonic()
                     self._look_at_clock()
-                    self._pending += self._pipeline.open_segments()
-                if time.monotonic() - health_s > HEALTH_S:
+                    self._writing.watch(updated_s)
+                    if not self._writing.is_waiting:
+                        self._pending += self._pipeline.open_segments()
+                turned = self._writing.is_waiting != was_waiting
+                was_waiting = self._writing.is_waiting
+                if turned or time.monotonic() - health_s > HEALTH_S:
                     health_s = time.monotonic()
-                    for station in self._pipeline.stations.values():
-                        self._pending += self._pipeline.device_records(station)
+                    if not self._writing.is_waiting:
+                        for station in self._pipeline.stations.values():
+                            self._pending += self._pipeline.device_records(station)
                     self._send_left()
                     self._publish_health()
         except BaseException:  # nothing is acknowledged: the next start goes on where this was
@@ -137,28 +172,53 @@ class Service:
         self._end()
 
     def _end(self) -> None:
-        """End all sessions in order."""
+        """End all sessions in order; what can not be written is left to the next start.
+
+        Raises:
+            LogError: the log can not be written. Nothing of it is acknowledged: the next start
+                goes on from the last checkpoint.
+        """
         self._health.end()
         self._reload.stop()
+        state = "offline"
         try:
+            self._wait_written()
             at_us = self._clock.now_us()
             self._pending += self._pipeline.finish(at_us)
             self._pending += [
                 CheckpointRecord(station.id, station.session, at_us, None)
                 for station in self._pipeline.stations.values()
             ]
-            self._flush()
-            self._inbox.acknowledge()
+            self._flush([], is_checkpoint=True)
+            self._wait_written()
             self._tell_actions()
+            state = "stopped"
         finally:
-            self._inbox.stop(self._announce.status("stopped", self._clock.now_us()))
+            self._inbox.stop(self._announce.status(state, self._clock.now_us()))
             try:
-                self._log.write([], self._sent())
+                with contextlib.suppress(LogWaits):  # the next start says it again
+                    self._log.write([], self._sent())
             finally:
                 self._log.close()
 
+    def _wait_written(self) -> None:
+        """Wait until what is held is written.
+
+        Raises:
+            LogError: it could not be for ``END_S``.
+        """
+        end_s = time.monotonic() + END_S
+        while self._held is not None and not self._again(at_once=True):
+            if time.monotonic() > end_s:
+                raise self._writing.why
+            time.sleep(WAIT_S)
+
     def _round(self) -> None:
         """Take what has come, infer what is complete, make it durable, tell it."""
+        if self._held is not None and not self._again():
+            time.sleep(WAIT_S)
+            self._health.moved(self._clock.now_us())
+            return
         begun_s = time.monotonic()
         stamped = list(self._inbox.take(WAIT_S, self._most))
         taken_s = time.monotonic()
@@ -171,10 +231,10 @@ class Service:
         ]
         if taken and not self._is_tried:
             self._try()
-        pings = []
+        requests = []
         for message in taken:
             if message.topic.startswith(self._request):
-                pings.append(message)
+                requests.append(message)
             else:
                 self._pipeline.push(message)
         now_us = self._clock.now_us()
@@ -184,20 +244,22 @@ class Service:
         has_changed = self._health.is_overloaded(taken_s - begun_s, worked_s, now_us)
         if has_changed:
             self._spare()
-        is_due = self._pace.due(time.monotonic(), self._inbox.waiting, len(taken)) or bool(pings)
-        is_due = is_due or has_changed  # what comes of it must not come without it
+        is_due = self._pace.due(time.monotonic(), self._inbox.waiting, len(taken))
+        is_due = is_due or bool(requests) or has_changed  # what comes of it not without it
         if is_due:
             self._pending += self._checkpoints()
-        self._flush()
-        if is_due:
-            self._inbox.acknowledge()
-            self._pace.done(time.monotonic())
+        self._flush(requests, is_checkpoint=is_due)
         if taken:
             self._health.durable.add((self._clock.now_us() - taken[0].received_us) / 1e6)
-        self._tell_actions()
-        for ping in pings:
-            self._answer(ping)
-        self._health.moved(self._clock.now_us())
+        now_us = self._clock.now_us()
+        self._writing.trim(now_us, time.monotonic(), by_age=self._is_clock_trusted)
+        self._health.moved(now_us)
+
+    def _is_clock_trusted(self) -> bool:
+        return self._clock_trust.is_trusted(
+            self._clock.now_us(), time.monotonic(),
+            is_synchronised=self._pipeline.board.is_synced,
+        )  # fmt: skip
 
     def _spare(self) -> None:
         """Leave out more, or less, of what the models could do, and say so."""
@@ -235,15 +297,19 @@ class Service:
     def _try(self) -> None:
         """Note that the first readings since the start are taken on; the program may fail of it."""
         self._is_tried = True
-        for id_ in self._unproven:
-            self._log.start_from(id_)
+        with contextlib.suppress(LogWaits):  # then it is not counted
+            for id_ in self._unproven:
+                self._log.start_from(id_)
 
     def _prove(self, *, is_over: bool) -> None:
         """Note that stations made a step since the start, or had time enough to make one."""
         for id_, steps in [*self._unproven.items()]:
             station = self._pipeline.stations.get(id_)
             if is_over or station is None or station.steps_done != steps:
-                self._log.started_well(id_)
+                try:
+                    self._log.started_well(id_)
+                except LogWaits:
+                    return
                 del self._unproven[id_]
 
     def _reload_if_asked(self, hung_up: threading.Event) -> None:
@@ -251,6 +317,8 @@ class Service:
         if hung_up.is_set():
             hung_up.clear()
             self._reload.ask()
+        if self._held is not None:  # one after the other
+            return
         loaded = self._reload.poll(self._config, self._models)
         if loaded is None:
             return
@@ -287,13 +355,10 @@ class Service:
         self._made_of = wholes
         self._pipeline.note_changed(other)
         self._pending += self._checkpoints()
-        self._flush()
-        self._inbox.acknowledge()
+        self._flush([], is_checkpoint=True)
         self._pace.every_s = config.log.checkpoint_s
-        self._pace.done(time.monotonic())
         for id_ in said["stations"]["ended"]:
             self._publish(self._announce.nothing(id_), retain=True)
-        self._tell_actions()
         return said | {"switch_ms": round((time.monotonic() - begun_s) * 1000, 1)}
 
     def _tell_actions(self) -> None:
@@ -303,26 +368,54 @@ class Service:
             if action is not None:
                 self._publish(action, retain=True)
 
-    def _flush(self) -> None:
-        """Make what is held durable, then tell it."""
-        if not self._pending:
-            return
-        outgoing, passing = [], []
+    def _flush(self, requests: list[Message], *, is_checkpoint: bool) -> None:
+        """Make what is pending durable, then tell it; a log that can not be written holds it.
+
+        How far open segments reach is written with a checkpoint, not each time it is said.
+        """
+        rows: list[Record] = []
+        batch = _Batch([], [], requests, is_checkpoint)
         for record in self._pending:
             if isinstance(record, SegmentRecord):
                 kind, message = self._announce.segment(record)
                 if kind == "update":
                     if self._inbox.is_connected:
-                        passing.append(message)
+                        batch.passing.append(message)
                     continue
                 said = message.payload.decode()
-                outgoing.append(OutgoingRecord(record.id, kind, message.topic, said))
-        self._log.write([*self._pending, *outgoing], self._sent())
-        for one in outgoing:
-            self._send(one)
-        for message in passing:
-            self._publish(message)
+                batch.outgoing.append(OutgoingRecord(record.id, kind, message.topic, said))
+            rows.append(record)
         self._pending.clear()
+        if is_checkpoint:
+            rows += self._pipeline.open_segments()
+        self._held = batch
+        rows += batch.outgoing
+        if not rows or self._writing.write(
+            rows, self._sent(), self._clock.now_us(), time.monotonic(), is_lasting=is_checkpoint
+        ):
+            self._written()
+
+    def _again(self, *, at_once: bool = False) -> bool:
+        """Try once more to write what is held; return whether nothing is held any more."""
+        if self._writing.again(time.monotonic(), at_once=at_once):
+            self._written()
+        return self._held is None
+
+    def _written(self) -> None:
+        """Tell what is durable now, and let the broker forget what it came from."""
+        batch, self._held = self._held, None
+        if batch is None:
+            return
+        for one in batch.outgoing:
+            self._send(one)
+        for message in batch.passing:
+            self._publish(message)
+        if batch.is_checkpoint:
+            self._inbox.acknowledge()
+            self._pace.done(time.monotonic())
+        self._tell_actions()
+        for request in batch.requests:
+            self._answer(request)
 
     def _send(self, one: OutgoingRecord) -> None:
         """Publish what the log keeps until the broker has it."""
@@ -332,10 +425,14 @@ class Service:
 
     def _send_left(self) -> None:
         """Publish what the log keeps and is not on its way."""
-        if not self._inbox.is_connected:
+        if not self._inbox.is_connected or self._writing.is_waiting:
             return
         on_their_way = set(self._out.values())
-        for one in self._log.unsent(MOST_AT_ONCE):
+        try:
+            left = self._log.unsent(MOST_AT_ONCE)
+        except LogWaits:  # the next batch will tell
+            return
+        for one in left:
             if (one.id, one.type) not in on_their_way:
                 self._send(one)
 
@@ -375,7 +472,16 @@ class Service:
         self._publish(self._announce.health(body), retain=True)
 
     def _said_health(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return how the board is, with how its configuration is."""
+        """Return how the board is, with how its configuration and its log are."""
+        wrong = list(body["problems"])
+        if self._writing.is_waiting:
+            wrong.append(f"the log can not be written, and waits: {self._writing.why}")
+        if self._reload_error:
+            wrong.append(f"the configuration was not reloaded: {self._reload_error}")
+        config = {"loaded_us": self._loaded_us, "error": self._reload_error or None}
         return body | {
-            "config": {"loaded_us": self._loaded_us, "error": self._reload_error or None}
+            "ok": not wrong,
+            "problems": wrong,
+            "config": config,
+            "log": self._writing.health(),
         }

@@ -1,18 +1,20 @@
 """The gate to SQLite: one writer, numbered migrations, all of a batch or nothing.
 
-Tables and views are in ``edge/schema/``, for people in ``edge/README.md``. Write-ahead log with
+Tables and views are in ``edge/schema/``, for people in ``edge/README.md``. What happens before it
+is opened, and where it can not be written, is in ``edge/storage/``. Write-ahead log with
 synchronous NORMAL: a killed program loses nothing that ``write`` returned from; a power cut may
-take the newest batches, never tear one.
+take the newest batches that were not asked to last, never tear one.
 """
 
+import contextlib
 import logging
-import os
 import sqlite3
+import time
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-from sqlite_utils import Database, Migrations
+from sqlite_utils import Database
 
 from edge.clock_repair import UNSYNCED, settle
 from edge.records import (
@@ -20,6 +22,7 @@ from edge.records import (
     ClockRecord,
     DeviceRecord,
     GapRecord,
+    LogEventRecord,
     ModelRecord,
     OutgoingRecord,
     Record,
@@ -30,15 +33,35 @@ from edge.records import (
     UnsyncedRecord,
     Written,
 )
+from edge.storage.beside import beside, size_bytes
+from edge.storage.copies import PAGE_BYTES
+from edge.storage.errors import LogDamaged, LogError, LogWaits, explained
+from edge.storage.lock import Lock
+from edge.storage.look import look, migrations
+from edge.storage.retention import Retention
+from edge.storage.start import broken_off, is_read_at_once, prepare, refuse_folder, suspect
+from edge.storage.wal import survey
+from edge.storage.whole_check import WholeCheck
 from edge.timeline import NEVER_US
+
+__all__ = ["LogDamaged", "LogError", "LogWaits", "SqliteLog", "refuse_unfit"]
 
 log = logging.getLogger(__name__)
 
-SCHEMA = Path(__file__).parent / "schema"
-MIGRATION_SET = "solosense.edge"
 BUSY_S = 5.0  # a reader's or a backup's lock is waited for this long
 CACHE_KIB = 16 * 1024  # of pages; a fifth faster than SQLite's default of 2 MiB
 JOURNAL_BYTES = 16 << 20  # the write-ahead log is cut to this after a long reader let go
+WAL_BYTES = 4 << 20  # of the write-ahead log, after which its pages go to the file
+# Debian's SQLite writes zeros over every page that becomes free; FAST where that costs no page.
+SETTINGS = (
+    f"PRAGMA page_size = {PAGE_BYTES}",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+    f"PRAGMA cache_size = -{CACHE_KIB}",
+    f"PRAGMA journal_size_limit = {JOURNAL_BYTES}",
+    "PRAGMA secure_delete = FAST",
+    "PRAGMA foreign_keys = ON",
+)
 
 Row = tuple[object, ...]
 
@@ -111,54 +134,101 @@ RETRACTED = {
     ),
 }
 """By whether a level is named; before all else of a batch."""
+EVENT = "INSERT INTO log_events (event, at_us, until_us, detail) VALUES (?, ?, ?, ?)"
 STATEMENTS = (  # models first: segments refer to them
-    MODEL, STATION, SEGMENT, GAP, SWITCH, DEVICE, CHECKPOINT, NO_CHECKPOINT, OUTGOING,
+    MODEL, STATION, SEGMENT, GAP, SWITCH, DEVICE, CHECKPOINT, NO_CHECKPOINT, OUTGOING, EVENT,
     UNSYNCED,
 )  # fmt: skip
-
-
-class LogError(Exception):
-    """The log can not be opened or written; the text names the file, found and expected."""
 
 
 class SqliteLog:
     """The board's log, open for writing. One such object a file; readers open ``mode=ro``."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the log, or create it; bring an older schema up to date.
+    def __init__(self, path: Path, now_us: int | None = None) -> None:
+        """Open the log, or create it; bring an older schema up to date, a copy kept beside it.
+
+        What is damaged is set aside, and a new log begins: ``events`` says so.
 
         Raises:
-            LogError: no such folder, not writable, not a log, damaged, or of a newer program.
-                The file is then as it was: move it away, or bring back a copy.
+            LogError: no such folder, not writable, in use, not a log, of a newer program, or no
+                room for the copy. The file is then as it was.
         """
+        now_us = time.time_ns() // 1000 if now_us is None else now_us
         self._path = path
         self._is_closed = False
-        refuse_unfit(path)
-        with _explained(self._path):
-            connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
-        self._connection = connection
+        self._check: WholeCheck | None = None
+        refuse_folder(path)
+        self._lock = Lock(path)
         try:
-            with _explained(self._path):
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = NORMAL")
-                connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-                connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
-                connection.execute("PRAGMA foreign_keys = ON")
-            with self._transaction():
-                _migrations().apply(Database(connection, execute_plugins=False))
-            self._models = self._newest_models()
+            self.events: list[LogEventRecord] = prepare(path, now_us)
+            """What befell the log at this start; written with it."""
+            held = survey(beside(path, "-wal"))
+            self._connection = self._connected()
+            try:
+                if held.frames:
+                    taken = self._execute("PRAGMA wal_checkpoint(PASSIVE)")[0][1]
+                    self.events += broken_off(path, now_us, held, int(str(taken)))
+                with self._transaction():
+                    migrations().apply(Database(self._connection, execute_plugins=False))
+                self._models = self._newest_models()
+                self._inode = path.stat().st_ino
+                self.write(self.events)
+            except BaseException:
+                self._connection.close()
+                raise
         except BaseException:
-            connection.close()
+            self._lock.release()
             raise
+        if not is_read_at_once(path):
+            self._check = WholeCheck(path)
 
-    def write(self, records: Iterable[Record], sent: Iterable[tuple[str, str]] = ()) -> None:
-        """Write all records in one transaction. Saying a record again changes nothing.
+    def _connected(self) -> sqlite3.Connection:
+        """Return a new connection with all its settings."""
+        with explained(self._path):
+            connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
+            try:
+                for setting in SETTINGS:
+                    connection.execute(setting)
+                page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
+                connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_BYTES // page_bytes}")
+            except BaseException:
+                connection.close()
+                raise
+        return connection
 
-        ``sent``: id and type of what the broker has taken of the outbox, to be forgotten.
+    def open_again(self) -> None:
+        """Take a new connection: after an input/output error the old one may never recover.
 
         Raises:
-            LogError: disk full, locked for longer than ``BUSY_S``, a value out of range, or a
-                segment of a model that no ``ModelRecord`` named. None of the batch is written.
+            LogError: the log can not be opened now; the old connection stays.
+        """
+        connection = self._connected()
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+        self._connection = connection
+
+    def _execute(self, sql: str) -> list[Row]:
+        with explained(self._path):
+            return self._connection.execute(sql).fetchall()
+
+    def write(
+        self,
+        records: Iterable[Record],
+        sent: Iterable[tuple[str, str]] = (),
+        *,
+        is_lasting: bool = False,
+    ) -> None:
+        """Write all records in one transaction. Saying a record again changes nothing.
+
+        Args:
+            records: what to write.
+            sent: id and type of what the broker has taken of the outbox, to be forgotten.
+            is_lasting: return when it is on the disk, where a power cut can not take it.
+
+        Raises:
+            LogWaits: the disk is full or read-only, or the file locked for longer than ``BUSY_S``.
+            LogError: a value out of range, or a segment of a model that no ``ModelRecord`` named.
+                None of the batch is written, in either case.
         """
         batch, gone = list(records), list(sent)
         if not batch and not gone:
@@ -176,7 +246,7 @@ class SqliteLog:
                 continue
             statement, row = self._row(record, models)
             rows[statement].append(row)
-        with self._transaction():
+        with self._transaction(is_lasting=is_lasting):
             for r in retracted:
                 what = (r.level, r.from_us) if r.level else (r.from_us,)
                 for statement in RETRACTED[bool(r.level)]:
@@ -189,6 +259,60 @@ class SqliteLog:
                 if moved := settle(self._connection, one):
                     log.warning("%s: %d rows moved, since the clock was set", one.station, moved)
         self._models = models
+
+    def trim(self, retention: Retention, now_us: int, now_s: float, *, by_age: bool) -> int:
+        """Delete a few rows that may go; return how many.
+
+        Raises:
+            LogWaits: not now.
+        """
+        try:
+            with self._transaction():
+                gone = retention.step(self._connection.execute, now_us, now_s, by_age=by_age)
+        except BaseException:
+            retention.not_written()
+            raise
+        retention.written(gone)
+        return gone
+
+    def newest_us(self) -> int | None:
+        """Return when the newest segment was written, by the clock of then."""
+        found = self._execute("SELECT emitted_us FROM segments ORDER BY rowid DESC LIMIT 1")
+        return int(str(found[0][0])) if found else None
+
+    def inspect(self) -> None:
+        """Look whether the file is still the one that was opened, and whole.
+
+        Raises:
+            LogDamaged: a check beside the work found damage; the next start sets the log aside.
+            LogError: the file was moved or deleted: what is written now would be nobody's.
+        """
+        try:
+            inode = self._path.stat().st_ino
+        except FileNotFoundError:
+            inode = None
+        except OSError:  # the disk does not answer; writing will tell
+            return
+        if inode != self._inode:
+            raise LogError(
+                f"{self._path}: found it moved or deleted while it was written, expected it to stay"
+            )
+        if self._check is not None and self._check.damage:
+            suspect(self._path, self._check.damage)
+            raise LogDamaged(f"{self._path}: found damage ({self._check.damage})")
+
+    @property
+    def size_bytes(self) -> tuple[int, int]:
+        """Of the file, and of its write-ahead log."""
+        return size_bytes(self._path), size_bytes(beside(self._path, "-wal"))
+
+    def empty_wal(self) -> None:
+        """Try to begin the write-ahead log anew, if no reader needs it in this moment."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA busy_timeout = 100")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute(f"PRAGMA busy_timeout = {round(BUSY_S * 1000)}")
 
     def end_orphans(self, going_on: Collection[str] = ()) -> int:
         """End segments that an earlier run left open as interrupted; return how many.
@@ -207,7 +331,7 @@ class SqliteLog:
     def checkpoint(self, station: str) -> bytes | None:
         """Return what a station can go on with; None if it ended in order."""
         query = "SELECT content FROM checkpoints WHERE station = ?"
-        with _explained(self._path):
+        with explained(self._path):
             found = self._connection.execute(query, (station,)).fetchone()
         return found[0] if found else None
 
@@ -234,14 +358,14 @@ class SqliteLog:
 
     def has_checkpoints(self) -> list[str]:
         """Return the stations that can go on."""
-        with _explained(self._path):
+        with explained(self._path):
             found = self._connection.execute("SELECT station FROM checkpoints ORDER BY station")
             return [row[0] for row in found]
 
     def manifest(self, model: str, sha256: str) -> str | None:
         """Return the manifest of a model that the board ran once; None: it never did."""
         query = "SELECT manifest FROM models WHERE name = ? AND sha256 = ?"
-        with _explained(self._path):
+        with explained(self._path):
             found = self._connection.execute(query, (model, sha256)).fetchone()
         return found[0] if found else None
 
@@ -251,7 +375,7 @@ class SqliteLog:
             "SELECT o.id, o.type, o.topic, o.payload FROM outbox AS o"
             " LEFT JOIN segments AS s ON s.id = o.id ORDER BY s.start_us, o.type DESC LIMIT ?"
         )
-        with _explained(self._path):
+        with explained(self._path):
             return [OutgoingRecord(*row) for row in self._connection.execute(query, (most,))]
 
     def unsynced_base_us(self, station: str, boot_id: str) -> int | None:
@@ -260,14 +384,15 @@ class SqliteLog:
             "SELECT base_us FROM unsynced_sessions WHERE station = ? AND boot_id = ?"
             " AND NOT settled ORDER BY session DESC LIMIT 1"
         )
-        with _explained(self._path):
+        with explained(self._path):
             found = self._connection.execute(query, (station, boot_id)).fetchone()
         return found[0] if found else None
 
     def count_unsent(self) -> int:
-        """Return how much the broker has not taken yet."""
-        with _explained(self._path):
+        """Return how much the broker has not taken yet; -1 where nobody can read it now."""
+        with contextlib.suppress(LogWaits), explained(self._path):
             return int(self._connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
+        return -1
 
     def next_session(self, station: str) -> int:
         """Return the number of a station's next session: 1, or one more than any in the log."""
@@ -280,7 +405,7 @@ class SqliteLog:
             UNION ALL SELECT max(session) FROM unsynced_sessions WHERE station = :station
             UNION ALL SELECT max(session) FROM checkpoints WHERE station = :station)
         """
-        with _explained(self._path):
+        with explained(self._path):
             newest = self._connection.execute(query, {"station": station}).fetchone()[0]
         return int(newest or 0) + 1
 
@@ -292,11 +417,16 @@ class SqliteLog:
         if self._is_closed:
             return
         self._is_closed = True
+        if self._check is not None:
+            self._check.stop()
         try:
-            with _explained(self._path):
+            with explained(self._path):
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except LogWaits as error:
+            log.warning("%s; what was written stays in the write-ahead log", error)
         finally:
             self._connection.close()
+            self._lock.release()
 
     def _row(self, record: Written, models: dict[str, str]) -> tuple[str, Row]:
         """Return the statement that writes a record, and its values."""
@@ -333,6 +463,8 @@ class SqliteLog:
             return CHECKPOINT, (r.station, r.session, r.saved_us, r.content)
         if isinstance(r, OutgoingRecord):
             return OUTGOING, (r.id, r.type, r.topic, r.payload)
+        if isinstance(r, LogEventRecord):
+            return EVENT, (r.event, r.at_us, r.until_us, r.detail)
         if isinstance(r, UnsyncedRecord):
             return UNSYNCED, (r.station, r.session, r.boot_id, r.base_us)
         raise TypeError(f"found {type(r).__name__}, expected a record that is a row")
@@ -343,87 +475,35 @@ class SqliteLog:
         return dict(self._connection.execute(query).fetchall())
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, *, is_lasting: bool = False) -> Iterator[None]:
         """All or nothing. The write lock is taken at once: a later wait could not be granted."""
-        with _explained(self._path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:  # a full disk has rolled back by itself
-                    self._connection.execute("ROLLBACK")
-                raise
+        try:
+            with explained(self._path):
+                self._connection.execute(
+                    f"PRAGMA synchronous = {'FULL' if is_lasting else 'NORMAL'}"
+                )
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                    self._connection.execute("COMMIT")
+                except BaseException:
+                    if self._connection.in_transaction:  # a full disk has rolled back by itself
+                        self._connection.execute("ROLLBACK")
+                    raise
+        except LogDamaged as error:
+            suspect(self._path, str(error))
+            raise
 
 
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours, so that no other room needs to know them."""
-    try:
-        yield
-    except sqlite3.IntegrityError as error:
-        raise LogError(f"{path}: found {error}, expected records within the schema") from error
-    except sqlite3.Error as error:
-        raise LogError(f"{path}: found {error}, expected an intact log to write to") from error
-
-
-def _migrations() -> Migrations:
-    """Return the files of ``edge/schema`` as migrations, in order of their numbers."""
-    migrations = Migrations(MIGRATION_SET)
-    for file in sorted(SCHEMA.glob("*.sql")):
-
-        def migrate(db: Database, sql: str = file.read_text(encoding="utf-8")) -> None:
-            db.executescript(sql)
-
-        migrations(name=file.stem)(migrate)
-    return migrations
-
-
-def refuse_unfit(path: Path) -> None:
-    """Read a file that is to be the log, and only read it.
+def refuse_unfit(path: Path) -> str:
+    """Read a file that is to be the log, and only read it; return what the next start will do.
 
     Raises:
-        LogError: no folder to put it in, or there is something that is not an intact log of ours.
+        LogError: no folder to put it in, or there is something that is no log of ours.
     """
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise LogError(f"{path}: found no folder {path.parent} to write in, expected one")
-    if path.is_dir():
-        raise LogError(f"{path}: found a folder, expected a log, or no file")
-    if not path.exists():
-        return
-    address = f"{path.absolute().as_uri()}?mode=ro"
-    with (
-        _explained(path),
-        closing(sqlite3.connect(address, timeout=BUSY_S, uri=True)) as connection,
-    ):
-        _refuse_schema(path, connection)
-        damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if damage != "ok":
-        raise LogError(f"{path}: found damage ({damage}), expected an intact log to write to")
-
-
-def _refuse_schema(path: Path, connection: sqlite3.Connection) -> None:
-    """Refuse a newer program's log and somebody else's database."""
-    database = Database(connection, execute_plugins=False)
-    applied = [step.name for step in _migrations().applied(database)]
-    tables = database.table_names()
-    if tables and not applied:
-        raise LogError(
-            f"{path}: found a database of something else, with tables {', '.join(tables)};"
-            " expected a log, or no file"
-        )
-    newest = max(SCHEMA.glob("*.sql")).stem
-    if applied and max(applied) > newest:
-        raise LogError(
-            f"{path}: found schema version {_version(max(applied))}, expected"
-            f" {_version(newest)} or older: a newer program wrote this log; use that program"
-        )
-
-
-def _version(name: str) -> int:
-    """Return the number of a migration.
-
-    >>> _version("0002_views")
-    2
-    """
-    return int(name.split("_")[0])
+    refuse_folder(path)
+    try:
+        look(path, whole=is_read_at_once(path))
+    except LogDamaged as error:
+        return f"{error}; the next start sets it aside and begins a new one"
+    return ""

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,20 +73,26 @@ class Board:
     """A `solosense-edge run` process and the log it writes."""
 
     def __init__(
-        self, site: Path, db: Path, python: str, environment: Mapping[str, str] | None = None
+        self,
+        site: Path,
+        db: Path,
+        python: str,
+        where: tuple[str, ...] = (),
+        env: dict[str, str] | None = None,
     ) -> None:
+        """``where``: a command that runs another, as nsenter; ``env``: of the process besides."""
         self.site, self.db, self._python = site, db, python
-        self._environment = environment
+        self._where, self._env = where, os.environ | (env or {})
         self._said = site.with_name("board.log")
         self._said.unlink(missing_ok=True)
         self.start()
 
     def start(self) -> None:
         """Start it; again, if it was killed."""
-        command = [self._python, "-m", "edge", "run", str(self.site)]
+        command = [*self._where, self._python, "-m", "edge", "run", str(self.site)]
         with self._said.open("ab") as file:
             self.process = subprocess.Popen(
-                command, stdout=file, stderr=file, cwd=ROOT, env=self._environment
+                command, stdout=file, stderr=file, cwd=ROOT, env=self._env
             )
 
     @property
@@ -121,7 +127,7 @@ def board(
     *,
     python: str = sys.executable,
     failover: bool = False,
-    environment: Mapping[str, str] | None = None,
+    env: dict[str, str] | None = None,
 ) -> Iterator[Board]:
     """Run a board for a recording's devices; yield once it answers."""
     site, db = folder / "site.toml", folder / "log.db"
@@ -129,7 +135,7 @@ def board(
     broker = f"127.0.0.1:{port}"
     text = site_toml(recording, names, broker, db.name, SITE, NODE, STATION, failover=failover)
     site.write_text(text)
-    with running(site, db, port, python=python, environment=environment) as one:
+    with running(site, db, port, python=python, env=env) as one:
         yield one
 
 
@@ -140,10 +146,11 @@ def running(
     port: int,
     *,
     python: str = sys.executable,
-    environment: Mapping[str, str] | None = None,
+    where: tuple[str, ...] = (),
+    env: dict[str, str] | None = None,
 ) -> Iterator[Board]:
     """Run a board for a site's configuration; yield once it answers."""
-    one = Board(site, db, python, environment)
+    one = Board(site, db, python, where, env)
     try:
         with Publisher(f"127.0.0.1:{port}", SITE, NODE) as publisher:
             assert publisher.wait_for_board(START_S, lambda: one.process.poll() is None), one.said

@@ -1,7 +1,6 @@
 """A board that starts in 1970, in its own process: its rows are set right once its clock is."""
 
 import json
-import os
 import shutil
 import struct
 import subprocess
@@ -41,9 +40,7 @@ class Clock:
             [gcc, "-shared", "-fPIC", "-Wall", "-Werror", source, "-o", made, "-ldl"], check=True
         )
         self.set(0, SYNCED)
-        self.environment = os.environ | {
-            "LD_PRELOAD": str(made), "SOLOSENSE_TEST_CLOCK": str(self._file),
-        }  # fmt: skip
+        self.environment = {"LD_PRELOAD": str(made), "SOLOSENSE_TEST_CLOCK": str(self._file)}
 
     def set(self, behind_us: int, status: int) -> None:
         with self._file.open("r+b" if self._file.exists() else "wb") as file:
@@ -75,9 +72,7 @@ def test_rows_of_a_board_that_starts_in_1970_are_set_right(tmp_path):
     clock.set(time.time_ns() // 1000 // S * S - 7200 * S, UNSYNCED)  # two hours into 1970
     with (
         live.mosquitto(tmp_path, more="max_queued_messages 100000\n") as port,
-        live.board(
-            tmp_path, port, RECORDING, [live.BUNDLES / "imu"], environment=clock.environment
-        ) as one,
+        live.board(tmp_path, port, RECORDING, [live.BUNDLES / "imu"], env=clock.environment) as one,
         Publisher(f"127.0.0.1:{port}", live.SITE, live.NODE) as publisher,
     ):
 

@@ -158,7 +158,7 @@ def test_every_recipe_is_in_the_trainers_readme():
 @pytest.mark.parametrize(
     ("module", "commands"),
     [
-        ("edge", ("run", "check", "schema", "migrate-config", "bench", "health")),
+        ("edge", ("run", "check", "schema", "migrate-config", "bench", "health", "db")),
         (
             "sensor_adapters",
             (
