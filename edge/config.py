@@ -158,7 +158,8 @@ def load(path: Path) -> SiteConfig:
 def _wrong(config: SiteConfig) -> Iterator[str]:
     """Yield what is wrong with values that have the right type and make no sense."""
     for table in config.log.keep_table_days.keys() - set(TABLES):
-        yield f"log.keep_table_days.{table} is no table, expected one of the tables {', '.join(TABLES)}"
+        tables = ", ".join(TABLES)
+        yield f"log.keep_table_days.{table} is no table, expected one of the tables {tables}"
     for id_, station in config.stations.items():
         key = f"stations.{id_}"
         folders = [os.path.normpath(bundle) for bundle in station.bundles]

@@ -118,8 +118,8 @@ class Asking:
 
     def wait_action(self, station: str, label: str | None) -> None:
         def is_said(_: object) -> bool:
-            said = self.actions(station)
-            return bool(said) and said[-1]["label"] == label
+            said = [body["label"] for body in self.actions(station)]
+            return said[-1:] == [None] if label is None else label in said
 
         self._heard.wait(is_said, f"{station} does {label}")
 
