@@ -34,7 +34,7 @@ NEEDED = {
     "arm64": ("debootstrap", "qemu-aarch64-static"),
 }
 PORT = 2222
-SEEN = ("PIP_", "SSL_CERT_", "REQUESTS_CA_BUNDLE")
+SEEN = ("PIP_", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 """What of the environment says where pip finds packages here, and whom it trusts."""
 
 
@@ -57,7 +57,9 @@ class Report:
         )  # fmt: skip
         self.row(what, time.monotonic() - start_s, f"exit {done.returncode}")
         if done.returncode != expect:
-            raise WentWrong(f"{what}: exit {done.returncode}, expected {expect}\n{done.stdout[-4000:]}")
+            raise WentWrong(
+                f"{what}: exit {done.returncode}, expected {expect}\n{done.stdout[-4000:]}"
+            )
         return done.stdout
 
     def row(self, what: str, took_s: float, how: str) -> None:
@@ -73,7 +75,7 @@ class Report:
 
 
 def fresh(folder: Path, arch: str, cache: Path | None, report: Report) -> Path:
-    """Return a Debian of nothing but its base, with the network's and pip's settings of this one."""
+    """Return a Debian of nothing but its base, with this one's settings of network and pip."""
     root, kept = folder / "root", cache / f"{SUITE}-{arch}.tar" if cache else None
     if kept and kept.exists():
         root.mkdir()
@@ -84,31 +86,42 @@ def fresh(folder: Path, arch: str, cache: Path | None, report: Report) -> Path:
         if kept:
             kept.parent.mkdir(parents=True, exist_ok=True)
             report.step("keep the base", ["tar", "cf", str(kept), "-C", str(root), "."])
-    files = [Path("/etc/resolv.conf"), Path("/etc/pip.conf"), Path("~/.config/pip/pip.conf").expanduser()]
-    files += [Path(value) for name, value in environment().items() if Path(value).is_file()]
-    for file in files:
-        if file.exists():
-            target = root / file.relative_to("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, target)
+    for file in ("/etc/resolv.conf", "/etc/pip.conf", "~/.config/pip/pip.conf"):
+        if (found := Path(file).expanduser()).exists():
+            copy(found, root / found.relative_to("/"))
+    for name, value in os.environ.items():
+        if name.startswith(SEEN) and Path(value).is_file():
+            copy(Path(value), root / environment()[name].removeprefix("/"))
     return root
 
 
+def copy(file: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(file, target)
+
+
 def environment() -> dict[str, str]:
-    """Return what a shell in the root is told."""
-    told = {name: value for name, value in os.environ.items() if name.startswith(SEEN)}
-    return told | {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
+    """Return what a shell in the root is told; files it names lie in ``/etc/here`` there."""
+    told = {
+        name: f"/etc/here/{Path(value).name}" if Path(value).is_file() else value
+        for name, value in os.environ.items()
+        if name.startswith(SEEN)
+    }
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return told | {"PATH": path, "HOME": "/root"}
 
 
 def source(folder: Path, version: str = "", broken: str = "") -> Path:
-    """Return a copy of the release as a person would unpack it; another version, or one that fails."""
+    """Return a copy of the release as a person would unpack it; another version, or a bad one."""
     shutil.copytree(
         ROOT, folder, symlinks=True,
-        ignore=shutil.ignore_patterns(".git", ".venv*", "__pycache__", ".*_cache", "demo-run", "runs"),
+        ignore=shutil.ignore_patterns(".git", ".venv*", "__pycache__", ".*_cache", "demo-run"),
     )  # fmt: skip
     if version:
         project = folder / "pyproject.toml"
-        project.write_text(re.sub(r'(?m)^version = ".*"', f'version = "{version}"', project.read_text()))
+        project.write_text(
+            re.sub(r'(?m)^version = ".*"', f'version = "{version}"', project.read_text())
+        )
     if broken:
         service = folder / "edge" / "service.py"
         service.write_text(service.read_text() + f"\n\n{broken}\n")
@@ -121,12 +134,14 @@ def booted(root: Path, report: Report) -> Iterator[list[str]]:
     start_s = time.monotonic()
     with (root.parent / "boot.log").open("wb") as log:
         machine = subprocess.Popen(
-            ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot", "--console=pipe",
-             "--resolv-conf=copy-host", f"--directory={root}"],
+            ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot",
+             "--console=pipe", "--resolv-conf=copy-host", f"--directory={root}"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
     try:
-        init = wait_for(lambda: Path(f"/proc/{machine.pid}/task/{machine.pid}/children").read_text().split())[0]
+        init = wait_for(
+            lambda: Path(f"/proc/{machine.pid}/task/{machine.pid}/children").read_text().split()
+        )[0]
         inside = ["nsenter", "-t", init, "-m", "-u", "-i", "-n", "-p", "-C", "--", "env", "-i"]
         inside += [f"{name}={value}" for name, value in environment().items()]
         wait_for(lambda: "running" in said([*inside, "systemctl", "is-system-running"]))
@@ -163,15 +178,21 @@ def amd64(folder: Path, cache: Path | None, report: Report) -> None:
     report.step("apt-get update", [*quiet, "apt-get", "-qq", "update"])
     report.step(
         "a board's systemd and ssh server",
-        [*quiet, "apt-get", "install", "-y", "-qq", "--no-install-recommends", "systemd-sysv", "dbus", "openssh-server"],
+        [*quiet, "apt-get", "install", "-y", "-qq", "--no-install-recommends", "systemd-sysv",
+         "dbus", "openssh-server"],
     )  # fmt: skip
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key")], check=True)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key")], check=True
+    )
     (root / "root/.ssh").mkdir(mode=0o700)
     (root / "root/.ssh/authorized_keys").write_text((folder / "key.pub").read_text())
     told = " ".join(f'{name}="{value}"' for name, value in environment().items() if name != "HOME")
-    (root / "etc/ssh/sshd_config.d/here.conf").write_text(f"Port {PORT}\nListenAddress 127.0.0.1\nSetEnv {told}\n")
-    ssh = f"ssh -p {PORT} -i {folder}/key -o StrictHostKeyChecking=no -o UserKnownHostsFile={folder}/known"
-    laptop = os.environ | {"SSH": f"{ssh} -o LogLevel=ERROR"}
+    (root / "etc/ssh/sshd_config.d/here.conf").write_text(
+        f"Port {PORT}\nListenAddress 127.0.0.1\nSetEnv {told}\n"
+    )
+    ssh = f"ssh -p {PORT} -i {folder}/key -o LogLevel=ERROR"
+    ssh += f" -o StrictHostKeyChecking=no -o UserKnownHostsFile={folder}/known"
+    laptop = os.environ | {"SSH": ssh}
     releases = {
         "first": source(folder / "first"),
         "newer": source(folder / "newer", "9.9.1"),
@@ -179,7 +200,9 @@ def amd64(folder: Path, cache: Path | None, report: Report) -> None:
         "deaf": source(folder / "deaf", "9.9.3", "Service.run = lambda self, stop: stop.wait()"),
     }
 
-    def deploy(what: str, release: str, *arguments: str, expect: int = 0, contains: str = "") -> None:
+    def deploy(
+        what: str, release: str, *arguments: str, expect: int = 0, contains: str = ""
+    ) -> None:
         command = [str(releases[release] / "deploy.sh"), *arguments, "root@127.0.0.1"]
         text = report.step(what, command, expect, env=laptop)
         if contains not in text:
@@ -193,24 +216,47 @@ def amd64(folder: Path, cache: Path | None, report: Report) -> None:
         def restarted(how: str, signal_name: str, pid_before: str) -> None:
             start_s = time.monotonic()
             subprocess.run([*inside, "kill", f"-{signal_name}", pid_before], check=True)
-            wait_for(lambda: property_of("MainPID") not in ("0", pid_before) and property_of("SubState") == "running")
+            wait_for(
+                lambda: (
+                    property_of("MainPID") not in ("0", pid_before)
+                    and property_of("SubState") == "running"
+                )
+            )
             report.row(how, time.monotonic() - start_s, "runs")
 
-        wait_for(lambda: said([*laptop["SSH"].split(), "root@127.0.0.1", "echo", "there"]) == "there")
+        wait_for(
+            lambda: said([*laptop["SSH"].split(), "root@127.0.0.1", "echo", "there"]) == "there"
+        )
         site = str(releases["first"] / "edge/install/site.toml")
-        deploy("install over ssh", "first", "install", "--site", site, contains="is installed and healthy")
+        deploy(
+            "install over ssh",
+            "first",
+            "install",
+            "--site",
+            site,
+            contains="is installed and healthy",
+        )
         deploy("install again", "first", "install", contains="nothing to do")
         deploy("status", "first", "status")
         for name in ("solosense-edge", "solosense-bridge"):
-            text = report.step(f"rate {name} from within", [*inside, "systemd-analyze", "security", f"{name}.service"])
+            text = report.step(
+                f"rate {name} from within",
+                [*inside, "systemd-analyze", "security", f"{name}.service"],
+            )
             report.row(re.search(r"exposure level.*?: (\S+ \S+)", text)[0], 0, "")  # type: ignore[index]
-        report.row(f"memory {int(property_of('MemoryCurrent')) / 1e6:.0f} MB, Type={property_of('Type')}", 0, "")
+        report.row(
+            f"memory {int(property_of('MemoryCurrent')) / 1e6:.0f} MB, Type={property_of('Type')}",
+            0,
+            "",
+        )
         restarted("killed (SIGKILL): started again by systemd", "KILL", property_of("MainPID"))
         restarted("hung (SIGSTOP): its watchdog bites", "STOP", property_of("MainPID"))
         deploy("update", "newer", "install", contains="is installed and healthy")
         for name in ("broken", "deaf"):
-            deploy(f"an update that is {name} goes back", name, "install", "--patience", "20", expect=1,
-                   contains="runs again")  # fmt: skip
+            deploy(
+                f"an update that is {name} goes back", name, "install", "--patience", "20",
+                expect=1, contains="runs again",
+            )  # fmt: skip
         deploy("rollback", "newer", "rollback", contains="runs again")
         deploy("update once more", "newer", "install")
         deploy("rollback with the log", "newer", "rollback", "--database", contains="runs again")
@@ -218,7 +264,9 @@ def amd64(folder: Path, cache: Path | None, report: Report) -> None:
         deploy("uninstall", "first", "uninstall")
         deploy("install after that", "first", "install", contains="is installed and healthy")
         deploy("uninstall, purge", "first", "uninstall", "--purge")
-        left = said([*inside, "find", "/etc", "/opt", "/usr/local", "/var/lib", "-name", "*solosense*"])
+        left = said(
+            [*inside, "find", "/etc", "/opt", "/usr/local", "/var/lib", "-name", "*solosense*"]
+        )
         report.row(f"left behind: {left or 'nothing'}", 0, "")
 
 
@@ -241,7 +289,9 @@ def arm64(folder: Path, cache: Path | None, report: Report) -> None:
     """A Jetson's processor, emulated: everything has its wheel and does its work."""
     with arm_programs_run():
         root = fresh(folder, "arm64", cache, report)
-        (root / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")  # nothing is started in here
+        (root / "usr/sbin/policy-rc.d").write_text(
+            "#!/bin/sh\nexit 101\n"
+        )  # nothing is started in here
         (root / "usr/sbin/policy-rc.d").chmod(0o755)
         source(root / "opt/release")
         for kind in ("proc", "sysfs", "devtmpfs"):
@@ -267,7 +317,9 @@ def main() -> int:
     """Do it all in a mount namespace of our own, so that no mount is left behind."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--arch", choices=NEEDED, required=True)
-    parser.add_argument("--cache", type=Path, help="folder in which the fresh base is kept as it was")
+    parser.add_argument(
+        "--cache", type=Path, help="folder in which the fresh base is kept as it was"
+    )
     parser.add_argument("--namespace", action="store_true", help=argparse.SUPPRESS)
     told = parser.parse_args()
     missing = [one for one in NEEDED[told.arch] if shutil.which(one) is None]
@@ -276,7 +328,9 @@ def main() -> int:
         return 2
     if not told.namespace:
         again = [sys.executable, "-m", "tests.fresh_root", *sys.argv[1:], "--namespace"]
-        return subprocess.run(["unshare", "--mount", "--propagation", "private", *again], check=False).returncode
+        return subprocess.run(
+            ["unshare", "--mount", "--propagation", "private", *again], check=False
+        ).returncode
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     report = Report()
     with tempfile.TemporaryDirectory(prefix="fresh-root-", dir="/var/tmp") as name:

@@ -1,6 +1,6 @@
 """./deploy.sh install and its kin, on a make-believe board (`board/driver.sh`), cut off anywhere.
 
-The long form, a fresh Debian with a real systemd and real packages, is ``python -m tests.fresh_root``.
+The long form is ``python -m tests.fresh_root``: a fresh Debian, a real systemd, real packages.
 """
 
 import contextlib
@@ -82,7 +82,8 @@ class MadeUpBoard:
         return {
             str(path): (path.is_dir() or path.lstat().st_mtime_ns, path.lstat().st_mode)
             for path in self.root.rglob("*")
-            if not path.is_relative_to(self.path("run")) and not path.name.startswith("solosense.db")
+            if not path.is_relative_to(self.path("run"))
+            and not path.name.startswith("solosense.db")
         }
 
     @contextlib.contextmanager
@@ -140,10 +141,14 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_is_changed(board):
     assert board.tree() == before
 
 
-def test_a_card_that_wears_out_and_a_clock_that_is_alone_are_minded_and_do_not_stop(board, tmp_path):
+def test_a_card_that_wears_out_and_a_clock_that_is_alone_are_minded_and_do_not_stop(
+    board, tmp_path
+):
     board.path("etc").mkdir()
     board.path("etc/nv_tegra_release").write_text("# R36 (release), REVISION: 4.3, GCID: 1\n")
-    (tmp_path / "df").write_text("#!/bin/sh\nprintf 'Used\\n'\ncase $1 in -BM) echo 9000M;; *) echo /dev/mmcblk0p1;; esac\n")
+    (tmp_path / "df").write_text(
+        "#!/bin/sh\nprintf 'Used\\n'\ncase $1 in -BM) echo 9000M;; *) echo /dev/mmcblk0p1;; esac\n"
+    )
     (tmp_path / "timedatectl").write_text("#!/bin/sh\necho no\n")
     for name in ("df", "timedatectl"):
         (tmp_path / name).chmod(0o755)
@@ -158,8 +163,15 @@ def test_a_dry_run_says_every_step_and_does_none(board):
     before = board.tree()
     done = board.install("1.0", "--dry-run")
     assert done.returncode == 0, done.stderr
-    for text in ("environment of 1.0", "bundle imu", "solosense-edge.service", "link /opt/solosense/current",
-                 "start solosense-edge", "healthy", "nothing was done"):  # fmt: skip
+    for text in (
+        "environment of 1.0",
+        "bundle imu",
+        "solosense-edge.service",
+        "link /opt/solosense/current",
+        "start solosense-edge",
+        "healthy",
+        "nothing was done",
+    ):
         assert text in done.stderr
     assert board.tree() == before
 
@@ -324,10 +336,18 @@ def test_uninstall_keeps_settings_and_log_unless_told_to_purge(board):
     assert board.log.exists()
     assert board.path("etc/solosense/site.toml").exists()
     left = {path.name for path in board.root.rglob("*") if "solosense" in path.name}
-    assert left == {"solosense", "solosense.db", "solosense-deploy", "solosense-edge", "solosense-edge.log"}
+    assert left == {
+        "solosense",
+        "solosense.db",
+        "solosense-deploy",
+        "solosense-edge",
+        "solosense-edge.log",
+    }
     assert board.install("1.0").returncode == 0
     assert board.deploy("uninstall", "--purge").returncode == 0
-    assert [p for p in board.root.rglob("*solosense*") if not p.is_relative_to(board.path("run"))] == []
+    assert [
+        p for p in board.root.rglob("*solosense*") if not p.is_relative_to(board.path("run"))
+    ] == []
 
 
 def test_the_real_program_refuses_a_site_before_anything_is_switched_to_it(board):
@@ -360,11 +380,14 @@ def sshd(folder: Path):
         pytest.skip("no sshd on this machine, or not root; expected both for this test")
     port = free_port()
     for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True
+        )
     (folder / "keys").write_text((folder / "user.pub").read_text())
     Path("/run/sshd").mkdir(exist_ok=True)
     (folder / "sshd.conf").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/keys\n"
+        f"Port {port}\nListenAddress 127.0.0.1\n"
+        f"HostKey {folder}/host\nAuthorizedKeysFile {folder}/keys\n"
         f"StrictModes no\nUsePAM no\nPidFile {folder}/pid\nPermitRootLogin yes\n"
         f'SetEnv PYTHON="{sys.executable}"\n'
     )
@@ -372,7 +395,9 @@ def sshd(folder: Path):
         f"Host *\nPort {port}\nIdentityFile {folder}/user\nStrictHostKeyChecking no\n"
         f"UserKnownHostsFile {folder}/known\nLogLevel ERROR\nBatchMode yes\n"
     )
-    process = subprocess.Popen([found, "-D", "-e", "-f", str(folder / "sshd.conf")], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [found, "-D", "-e", "-f", str(folder / "sshd.conf")], stderr=subprocess.DEVNULL
+    )
     try:
         end_s = time.monotonic() + 10
         while time.monotonic() < end_s:
@@ -385,20 +410,19 @@ def sshd(folder: Path):
 
 
 def test_from_a_laptop_the_same_is_done_over_ssh(board, tmp_path):
-    with sshd(tmp_path) as ssh:
-        done = subprocess.run(
-            [str(ROOT / "deploy.sh"), "install", "--site", str(board.site), "--root", str(board.root), "--dry-run",
-             "root@127.0.0.1"],
+    def from_afar(*arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [str(ROOT / "deploy.sh"), *arguments, "--root", str(board.root), "root@127.0.0.1"],
             env=board.env | {"SSH": ssh}, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
+
+    with sshd(tmp_path) as ssh:
+        done = from_afar("install", "--site", str(board.site), "--dry-run")
         assert done.returncode == 0, done.stderr
         assert "copying this release to root@127.0.0.1" in done.stderr
         assert f"write {board.root}/etc/solosense/site.toml" in done.stderr
         assert "nothing was done" in done.stderr
-        done = subprocess.run(
-            [str(ROOT / "deploy.sh"), "status", "--root", str(board.root), "root@127.0.0.1"],
-            env=board.env | {"SSH": ssh}, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        done = from_afar("status")
         assert done.returncode == 1
         assert "nothing is installed here" in done.stderr
     assert not list(Path("/tmp").glob("solosense-deploy.*")), "what was copied is removed"
@@ -414,7 +438,9 @@ def systemd_analyze(*arguments: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize("name", ["edge", "bridge"])
 def test_a_unit_leaves_little_to_an_intruder(name):
-    done = systemd_analyze("security", "--offline=true", str(INSTALL / f"units/solosense-{name}.service"))
+    done = systemd_analyze(
+        "security", "--offline=true", str(INSTALL / f"units/solosense-{name}.service")
+    )
     found = re.search(r"exposure level for solosense-\w+\.service: (\d+\.\d+)", done.stdout)
     assert found, done.stdout + done.stderr
     assert float(found[1]) < 3.0
@@ -439,7 +465,9 @@ def test_the_scripts_are_as_shellcheck_wants_them():
     if shutil.which("shellcheck") is None:
         pytest.skip("no shellcheck on this machine, expected it for this test")
     for command in (["-x", "-a", "deploy.sh"], ["edge/install/restore.sh"]):
-        done = subprocess.run(["shellcheck", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["shellcheck", *command], cwd=ROOT, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout
 
 

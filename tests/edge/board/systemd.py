@@ -13,7 +13,11 @@ STATE.mkdir(parents=True, exist_ok=True)
 
 
 def below(word):
-    return f"{BOARD}{word}" if word.startswith(("/opt/solosense", "/etc/solosense", "/var/lib")) else word
+    return (
+        f"{BOARD}{word}"
+        if word.startswith(("/opt/solosense", "/etc/solosense", "/var/lib"))
+        else word
+    )
 
 
 def lines(unit, key):
@@ -51,7 +55,9 @@ if command == "restart" and unit != "mosquitto":
         subprocess.run(words, check=True)
     (words,) = lines(unit, "ExecStart")
     said = (STATE / f"{unit}.log").open("ab")
-    started = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
+    started = subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True
+    )
     (STATE / unit).write_text(str(started.pid))
     time.sleep(0.1)
 elif command == "stop":
