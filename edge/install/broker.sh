@@ -71,6 +71,7 @@ restart_broker_now() {
 
 ask_health() { # more arguments...: as the operator, since the board's own user is connected once
     local file=$site rc=0
+    rm -f "$etc"/.health-*.toml # of one that was cut off
     if [[ -e $broker/secrets/operator ]]; then
         file=$(mktemp "$etc/.health-XXXXXX.toml")
         awk -v secret="$broker/secrets/operator" '

@@ -81,27 +81,31 @@ status() {
     return "$rc"
 }
 
-wheelhouse() { # for a Python and a machine like the board's: pip takes the markers of its own
-    local folder=${given[wheelhouse]:-} python temporary
+wheelhouse() { # what pip would take here, for a board with this Python and perhaps another machine
+    local folder=${given[wheelhouse]:-} python machine temporary pip one like=()
     if [[ -z $folder ]]; then wrong_use "wheelhouse needs a folder"; fi
     python=$(find_python)
+    machine=${MACHINE:-$(uname -m)}
+    for one in 2_17 2_26 2_27 2_28; do like+=(--platform "manylinux_${one}_$machine"); done
     temporary=$(mktemp -d)
     "$python" -m venv "$temporary/venv"
-    "$temporary/venv/bin/python" -m pip install -q --disable-pip-version-check \
-        -c "$ROOT/constraints.txt" pip
-    local pip=("$temporary/venv/bin/python" -m pip) like=() one
-    case ${MACHINE:-$(uname -m)} in
-        "$(uname -m)") ;;
-        *) for one in 17 26 27 28; do like+=(--platform "manylinux_2_${one}_$MACHINE"); done ;;
-    esac
+    pip=("$temporary/venv/bin/python" -m pip --disable-pip-version-check -q)
+    "${pip[@]}" install -c "$ROOT/constraints.txt" pip
+    "${pip[@]}" install --dry-run --ignore-installed --report "$temporary/report" \
+        -c "$ROOT/constraints.txt" "${ROOT}[edge,bridge]" hatchling pip setuptools
+    "$temporary/venv/bin/python" -c 'import json, sys
+for one in json.load(open(sys.argv[1]))["install"]:
+    about = one["metadata"]
+    if about["name"] != "solosense": print(about["name"] + "==" + about["version"])' \
+        "$temporary/report" >"$temporary/names"
     mkdir -p "$folder"
-    "${pip[@]}" wheel -q --no-deps -w "$temporary/own" "$ROOT"
-    "${pip[@]}" download -q --only-binary=:all: "${like[@]}" -d "$folder" \
-        -c "$ROOT/constraints.txt" --find-links "$temporary/own" "solosense[edge,bridge]" hatchling pip
-    rm -f "$folder"/solosense-*.whl
+    while read -r one; do # where there is no wheel, the source, which pip builds on the board
+        "${pip[@]}" download --no-deps -d "$folder" --only-binary=:all: "${like[@]}" "$one" 2>/dev/null ||
+            "${pip[@]}" download --no-deps -d "$folder" --no-binary=:all: "$one"
+    done <"$temporary/names"
     rm -rf "$temporary"
-    say "$(find "$folder" -name '*.whl' | wc -l) packages for $("$python" --version) on" \
-        "${MACHINE:-$(uname -m)} in $folder; on the board: ./deploy.sh install --wheelhouse $folder"
+    say "$(find "$folder" -type f | wc -l) packages for $("$python" --version) on $machine in" \
+        "$folder; for the board: ./deploy.sh install --wheelhouse $folder"
 }
 
 uninstall() {

@@ -154,10 +154,15 @@ act_quietly() { # text: said in a dry run only; whether to go on
 }
 
 judged() { # program, file, more...: what its check prints
-    if ! as_service "$new/venv/bin/solosense-$1" check "${@:2}"; then
+    local log
+    log=$(mktemp)
+    if ! as_service "$new/venv/bin/solosense-$1" check "${@:2}" 2>"$log"; then
+        cat "$log" >&2
+        rm -f "$log"
         fail "the new release does not take ${2#"$root"}; what ran goes on. Change what it names," \
             "and install again"
     fi
+    rm -f "$log" # where a library told of its doings
 }
 
 as_service() { # command...: as the user that will run it, who must be able to read everything

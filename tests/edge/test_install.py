@@ -96,7 +96,7 @@ class MadeUpBoard:
             self.end()
             shutil.rmtree(self.root)
             subprocess.run(["cp", "-a", copy, self.root], check=True)
-            systemctl = [DRIVER.with_name("systemctl"), "restart", "solosense-edge"]
+            systemctl = [str(DRIVER.with_name("systemctl")), "restart", "solosense-edge"]
             subprocess.run(systemctl, env=self.env, check=True)
 
         yield back
