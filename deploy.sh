@@ -3,7 +3,9 @@
 # Every command can be run again: what is already there and unchanged is kept.
 set -euo pipefail
 
-ROOT=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+ROOT=${BASH_SOURCE[0]}
+if [[ -L $ROOT ]]; then ROOT=$(readlink -f "$ROOT"); fi # solosense-deploy is a link to this
+ROOT=$(cd "$(dirname "$ROOT")" && pwd)
 
 say() { echo "deploy.sh: $*" >&2; }
 

@@ -48,20 +48,20 @@ broker_permissions() { # the programs of the board read their own secrets, root 
     done
 }
 
-broker_drop_in() {
+step_broker() { # before the proof, which looks whether the broker's certificate is the right one
     local file=$system/mosquitto.service.d/solosense.conf
-    if ! broker_is_here || cmp -s "$ROOT/edge/install/units/broker.conf" "$file"; then return; fi
-    if [[ -z $dry_run ]]; then touch "$(restart_due)"; fi
-    put "$ROOT/edge/install/units/broker.conf" "$file"
-}
-
-restart_broker() {
-    if broker_is_here && [[ -e $(restart_due) || -n ${would_change_broker:-} ]]; then
+    if ! broker_is_here; then return; fi
+    if ! cmp -s "$ROOT/edge/install/units/broker.conf" "$file"; then
+        if [[ -z $dry_run ]]; then touch "$(restart_due)"; fi
+        put "$ROOT/edge/install/units/broker.conf" "$file"
+    fi
+    if [[ -z $no_start && (-e $(restart_due) || -n ${would_change_broker:-}) ]]; then
         act "restart mosquitto" restart_broker_now
     fi
 }
 
 restart_broker_now() {
+    systemctl daemon-reload 9>&-
     if ! systemctl restart mosquitto 9>&-; then
         journalctl -q -u mosquitto -n 10 --no-pager >&2 2>/dev/null || true
         fail "mosquitto does not start with ${broker#"$root"}/mosquitto.conf; the lines above say why"

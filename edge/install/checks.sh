@@ -182,8 +182,9 @@ check_settings() {
             is_wrong "--$kind ${given[$kind]} is not there, expected a folder"
         fi
     done
-    if [[ -n ${given[onnx]:-} && ${given[onnx]} != lock && ! -f ${given[onnx]} ]]; then
-        is_wrong "--onnx ${given[onnx]} is not there, expected a wheel, or the word lock"
+    file=${given[onnx]:-none}
+    if [[ $file != lock && $file != none && ! (-f $file && $file == *.whl) ]]; then
+        is_wrong "--onnx $file is no wheel, expected one, or the word lock or none"
     fi
 }
 

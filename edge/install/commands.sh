@@ -2,7 +2,9 @@
 # install, status, uninstall, wheelhouse: what a person asks for, and what is said in the end.
 
 install_board() {
-    local to
+    local to healthy=" and healthy"
+    if [[ -n $no_start ]]; then healthy=; fi
+    remember_onnx
     release=$(release_name)
     new=$opt/releases/$release
     log_file=$var/solosense.db
@@ -21,11 +23,22 @@ install_board() {
     if [[ -n $dry_run ]]; then
         say "nothing was done"
     elif ((changed == 0)); then
-        say "nothing to do: $release is installed${no_start:- and healthy}"
+        say "nothing to do: $release is installed$healthy"
     else
-        say "$release is installed${no_start:- and healthy}"
+        say "$release is installed$healthy"
         next_step
     fi
+}
+
+remember_onnx() { # an update brings what the release before it was given
+    local one
+    if [[ -n ${given[onnx]:-} ]]; then return; fi
+    for one in "$opt"/current/onnx/*; do
+        case $one in
+            */lock) given[onnx]=lock ;;
+            *.whl) given[onnx]=$one ;;
+        esac
+    done
 }
 
 release_files() { # null separated, below $ROOT: what makes a release
@@ -39,7 +52,11 @@ release_name() { # its version and what it is made of
     version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/pyproject.toml")
     echo "$version-$({
         cd "$ROOT" && release_files | xargs -0 sha256sum
-        if [[ -f ${given[onnx]:-} ]]; then sha256sum <"${given[onnx]}"; else echo "${given[onnx]:-}"; fi
+        case ${given[onnx]:-none} in
+            none) ;;
+            *.whl) sha256sum <"${given[onnx]}" ;;
+            *) echo "${given[onnx]}" ;;
+        esac
     } | sha256sum | cut -c1-10)"
 }
 

@@ -35,7 +35,8 @@ install
   --listen ADDRESS    where the broker listens (127.0.0.1); 0.0.0.0: everywhere, for devices of
                       the network. Remembered
   --wheelhouse DIR    take Python packages from here alone: a site without internet
-  --onnx WHEEL        also ONNX Runtime: a wheel (NVIDIA's for the GPU), or `lock` for the CPU's
+  --onnx WHEEL        also ONNX Runtime: a wheel (NVIDIA's for the GPU), `lock` for the CPU's, `none`
+                      for no longer. Remembered
   --patience SECONDS  how long a new release may take to be healthy (90); then it goes back
   --no-start          place everything, start nothing
 rollback              to the release before this one
@@ -54,6 +55,7 @@ TEXT
 
 board() { # command, arguments...
     local command=$1 target='' rest=("${@:2}")
+    umask 022
     options "$@"
     if [[ -n $target ]]; then
         on_board "$command" "$target" "${rest[@]}"

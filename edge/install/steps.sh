@@ -2,7 +2,7 @@
 # What an installation consists of, in order. Each step looks first and does what is missing, so
 # that all can be run again, and a step cut off anywhere is mended by the next run.
 
-STEPS=(packages user folders environment settings bundles access permissions proof units copy switch
+STEPS=(packages user folders environment settings bundles access permissions broker proof units copy switch
     start gate tidy)
 
 step_packages() {
@@ -66,6 +66,11 @@ make_release() { # the folder counts only once `complete` is in it
     mkdir -p "$new/source"
     (cd "$ROOT" && release_files | tar c --no-recursion --null -T -) |
         tar x --no-same-owner -C "$new/source"
+    case ${given[onnx]:-none} in
+        none) ;;
+        lock) mkdir "$new/onnx" && touch "$new/onnx/lock" ;;
+        *) mkdir "$new/onnx" && cp "${given[onnx]}" "$new/onnx/" ;;
+    esac
     make_environment
     chmod -R u=rwX,go=rX "$new"
     sync -f "$new"
@@ -78,13 +83,14 @@ make_environment() {
     if [[ -n ${given[wheelhouse]:-} ]]; then
         from=(--no-index --find-links "${given[wheelhouse]}")
     fi
-    if [[ ${given[onnx]:-} == lock ]]; then extras+=,onnx; fi
+    local onnx=${given[onnx]:-none}
+    if [[ $onnx == lock ]]; then extras+=,onnx; fi
     "$python" -m venv "$new/venv"
     # What builds the package is held to the lock too; new and old pips ask for it by other names.
     export PIP_CONSTRAINT=$new/source/constraints.txt PIP_BUILD_CONSTRAINT=$new/source/constraints.txt
     pip_install "${from[@]}" -c "$new/source/constraints.txt" "$new/source[$extras]"
-    if [[ -n ${given[onnx]:-} && ${given[onnx]} != lock ]]; then
-        pip_install "${from[@]}" -c "$new/source/constraints.txt" "${given[onnx]}"
+    if [[ $onnx == *.whl ]]; then
+        pip_install "${from[@]}" -c "$new/source/constraints.txt" "$onnx"
     fi
 }
 
@@ -191,7 +197,6 @@ step_units() { # linked through `current`: the switch changes program and units 
     if [[ -e $bridge || -n ${given[bridge]:-} ]]; then
         link ../solosense-bridge.service "$system/multi-user.target.wants/solosense-bridge.service"
     fi
-    broker_drop_in
     if uses_gpu; then
         put "$ROOT/edge/install/units/gpu.conf" "$system/solosense-edge.service.d/gpu.conf"
     fi

@@ -54,7 +54,6 @@ step_start() {
     local one
     if [[ -n $no_start ]]; then return; fi
     if ((changed)) && [[ -z $dry_run ]]; then systemctl daemon-reload 9>&-; fi
-    restart_broker
     for one in $(services); do
         if [[ -n $dry_run ]] || ! runs_current "$one"; then start_one "$one"; fi
     done

@@ -189,6 +189,15 @@ def test_a_second_run_changes_nothing_and_says_so(board):
     assert board.path("run/fake-systemd/solosense-edge").read_text() == pid
 
 
+def test_an_update_brings_the_onnx_runtime_that_was_asked_for_once(board):
+    assert "is no wheel" in board.install("1.0", "--onnx", "gpu").stderr
+    board.install("1.0", "--onnx", "lock")
+    board.install("1.1")
+    assert board.path("opt/solosense/current/onnx/lock").exists()
+    board.install("1.2", "--onnx", "none")
+    assert not board.path("opt/solosense/current/onnx").exists()
+
+
 def test_a_settings_file_that_is_there_is_kept_and_that_is_said(board):
     board.install("1.0")
     mine = board.path("etc/solosense/site.toml")
