@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# From one release to another and back. `current` and `previous` are the only state: links, each
-# switched in one move. The old program runs from its own folder until it is restarted.
+# From one release to another and back. The only state is the link `current`, switched in one move;
+# `before` in a release's folder says what it came after, `healthy` that it once did its work. The old
+# program runs from its own folder until it is restarted.
 
 STEADY_S=5
 
@@ -27,8 +28,12 @@ step_switch() {
     from=$(current)
     if [[ $from == "$release" ]]; then return; fi
     forget_wishes
-    # What was never healthy is no way back; then the one before it still is.
-    if [[ -n $from && -e $(healthy_mark "$from") ]]; then link "releases/$from" "$opt/previous"; fi
+    # What was never healthy is no way back; then what it came after still is.
+    if [[ -n $from && ! -e $(healthy_mark "$from") ]]; then from=$(previous); fi
+    if [[ -z $dry_run ]]; then
+        echo "$from" >"$new/before"
+        sync "$new/before"
+    fi
     link "releases/$release" "$opt/current"
 }
 
@@ -65,7 +70,7 @@ start_one() { # what follows decides by its health, not by this
 
 restart() {
     systemctl reset-failed "$1" 2>/dev/null || true
-    systemctl restart "$1" 9>&- || true
+    systemctl restart --no-block "$1" 9>&- || true
 }
 
 answers() { # the services run, and the board answers through its broker
@@ -127,18 +132,18 @@ go_back() { # keep | copy | if-needed: what becomes of the log
     local left log copy
     left=$(current)
     log=$(log_path) copy=$var/backups/before-$left.db
-    if [[ $1 == if-needed ]] && ! takes_log "$opt/previous" "$log" 2>/dev/null; then set -- copy; fi
+    if [[ $1 == if-needed ]] && ! takes_log "$opt/releases/$(previous)" "$log" 2>/dev/null; then set -- copy; fi
     forget_wishes
     if [[ $1 == copy && -e $copy ]]; then
         act "have the copy of the log put back at the start" \
             wish_for_copy "$copy" "$log.restore-$(previous)"
     fi
     link "releases/$(previous)" "$opt/current"
-    start_previous
+    start_current
     remove "$(healthy_mark "$left")"
 }
 
-start_previous() { # that is now the current one
+start_current() { # after a way back
     local one
     if [[ -z $no_start ]]; then
         if [[ -z $dry_run ]]; then systemctl daemon-reload 9>&-; fi
@@ -148,7 +153,6 @@ start_previous() { # that is now the current one
             fail "$(current) is not healthy either; look at journalctl -u solosense-edge"
         fi
     fi
-    remove "$opt/previous"
 }
 
 log_path() {
@@ -185,19 +189,21 @@ forget_wishes() { # of a rollback that was cut off
 rollback() {
     local log=keep
     if [[ -n ${given[database]:-} ]]; then log=copy; fi
+    if [[ -z $(current) ]]; then fail "nothing is installed here"; fi
+    if [[ -z $no_start && -z $dry_run && $(main_pid solosense-edge) != 0 ]] &&
+        ! runs_current solosense-edge; then
+        say "another release than $(current) runs still: a rollback was cut off; ending it"
+        start_current
+        return
+    fi
     if [[ -z $(previous) ]]; then
         fail "no earlier release is kept; $(current) is the only one"
-    fi
-    if [[ $(previous) == "$(current)" ]]; then
-        say "an earlier rollback to $(current) was cut off; ending it"
-        start_previous
-        return
     fi
     if [[ $log == copy && ! -e $var/backups/before-$(current).db ]]; then
         fail "there is no copy of the log from before $(current)"
     fi
     say "from $(current) back to $(previous)"
-    if [[ $log == keep && -z $dry_run ]] && ! takes_log "$opt/previous" "$(log_path)"; then
+    if [[ $log == keep && -z $dry_run ]] && ! takes_log "$opt/releases/$(previous)" "$(log_path)"; then
         fail "$(previous) can not go on with the log as it is now; rollback --database puts back" \
             "the log of before the update, and sets the newer one aside"
     fi

@@ -67,7 +67,11 @@ remove() { # paths...: those that are there
 
 current() { readlink "$opt/current" 2>/dev/null | sed 's:.*/::' || true; }
 
-previous() { readlink "$opt/previous" 2>/dev/null | sed 's:.*/::' || true; }
+previous() { # the way back: what the current release came after, if that is still here
+    local name
+    name=$(cat "$opt/current/before" 2>/dev/null) || return 0
+    if [[ -n $name && -e $opt/releases/$name/complete ]]; then echo "$name"; fi
+}
 
 alone() { # one of us at a time
     if [[ -n $dry_run ]]; then return; fi

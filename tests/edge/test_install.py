@@ -244,6 +244,7 @@ def test_a_release_that_is_not_healthy_gives_way_to_the_one_before_and_to_its_lo
     assert done.returncode == 1
     assert "1.1 was not healthy; 1.0 runs again" in done.stderr
     assert board.runs == board.current == "1.0"
+    assert "no earlier release is kept" in board.deploy("rollback").stderr
     assert board.written() == ["1.0", "1.0"], "the log is the copy, which 1.0 went on with"
     (aside,) = board.log.parent.glob("solosense.db.set-aside-*Z")
     with contextlib.closing(sqlite3.connect(aside)) as log:
@@ -266,7 +267,7 @@ def test_the_first_release_has_none_to_go_back_to_and_says_what_to_do(board):
 
 
 def test_rollback_goes_to_the_release_before_and_keeps_the_log_or_not_as_asked(board):
-    assert "no earlier release is kept" in board.deploy("rollback").stderr
+    assert "nothing is installed here" in board.deploy("rollback").stderr
     for release in ("1.0", "1.1"):
         board.install(release)
     assert board.deploy("rollback").returncode == 0
@@ -276,6 +277,23 @@ def test_rollback_goes_to_the_release_before_and_keeps_the_log_or_not_as_asked(b
     board.install("1.1")
     assert board.deploy("rollback", "--database").returncode == 0
     assert board.written() == ["1.0", "1.1", "1.0", "1.0"]
+
+
+def test_after_an_update_that_failed_there_is_still_the_way_back_from_before(board):
+    for release in ("1.0", "1.1"):
+        board.install(release)
+    assert board.install("1.2", "--patience", "1", MARKS="ill").returncode == 1
+    assert board.runs == "1.1"
+    assert board.deploy("rollback").returncode == 0
+    assert board.runs == board.current == "1.0"
+
+
+def test_a_release_that_no_longer_starts_can_be_rolled_back(board):
+    for release in ("1.0", "1.1"):
+        board.install(release)
+    board.end()
+    assert board.deploy("rollback").returncode == 0
+    assert board.runs == board.current == "1.0"
 
 
 def test_rollback_refuses_a_log_that_the_old_release_can_not_read_and_names_the_way(board):
