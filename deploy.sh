@@ -3,8 +3,9 @@
 # Every command can be run again: what is already there and unchanged is kept.
 set -euo pipefail
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-NOT_YET=3
+ROOT=${BASH_SOURCE[0]}
+if [[ -L $ROOT ]]; then ROOT=$(readlink -f "$ROOT"); fi # solosense-deploy is a link to this
+ROOT=$(cd "$(dirname "$ROOT")" && pwd)
 
 say() { echo "deploy.sh: $*" >&2; }
 
@@ -24,7 +25,14 @@ usage: ./deploy.sh COMMAND [ARGUMENTS]
                      the arguments go to pytest
   help               this text
 
-  install, rollback, uninstall, status: releases on a board; not in this release yet (exit 3)
+On a board as root, or from a laptop with [USER@HOST] at the end; ./deploy.sh install --help says more:
+
+  install --site FILE   put this release on the board and start it; back to the one before if it is
+                        not healthy. Again with a newer release: the update
+  status                what runs, and how it is
+  rollback              to the release before
+  uninstall             settings and log are kept
+  wheelhouse DIR        the packages for a site without internet
 
 PYTHON=/path/to/python3 chooses the Python the environments are made with (3.10 or later).
 TEXT
@@ -69,7 +77,7 @@ environment() { # folder, extras: makes the environment unless it stands and is 
     rm -f "$folder/stamp"
     echo -n "Preparing $name ($extras) ... " >&2
     if ! "$folder/bin/python" -m pip install --disable-pip-version-check --no-input \
-        -c "$ROOT/constraints.txt" -e "$ROOT[$extras]" >"$log" 2>&1 </dev/null; then
+        -c "$ROOT/constraints.txt" -e "${ROOT}[$extras]" >"$log" 2>&1 </dev/null; then
         echo "failed" >&2
         tail -n 20 "$log" >&2
         fail "could not install the dependencies of $name; all that pip said is in $log"
@@ -111,9 +119,10 @@ run_tests() {
     exec "$ROOT/check.sh" "$@"
 }
 
-not_yet() {
-    say "$1 is not in this release yet; ./deploy.sh help lists what is"
-    exit "$NOT_YET"
+on_a_board() { # command, arguments...
+    # shellcheck source=edge/install/main.sh
+    source "$ROOT/edge/install/main.sh"
+    board "$@"
 }
 
 command=${1:-help}
@@ -121,10 +130,10 @@ shift || true
 case $command in
     demo) demo "$@" ;;
     test) run_tests "$@" ;;
-    install | rollback | uninstall | status) not_yet "$command" ;;
+    install | rollback | uninstall | status | wheelhouse) on_a_board "$command" "$@" ;;
     help | -h | --help) help ;;
     *)
-        say "$command is not a command; expected demo, test, install, rollback, uninstall, status or help"
+        say "$command is not a command; expected demo, test, install, rollback, uninstall, status, wheelhouse or help"
         exit 2
         ;;
 esac

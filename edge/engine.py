@@ -106,8 +106,17 @@ class OnnxEngine:
         self._session = onnxruntime.InferenceSession(
             str(model), options, providers=[p for p in wanted if p in have]
         )
-        in_use = self._session.get_providers()[0].removesuffix("ExecutionProvider")
-        self.name = f"onnx ({in_use})"
+        in_use = self._session.get_providers()[0]
+        self.name = f"onnx ({_plain(in_use)})"
+        if in_use == wanted[-1]:
+            asked = [_plain(name) for name in wanted[:-1] if name in have]
+            log.warning(
+                "%s: computes on the CPU: %s",
+                manifest.name,
+                f"{' and '.join(asked)} did not start, are their libraries installed?"
+                if asked
+                else "this ONNX Runtime has neither TensorRT nor CUDA, it was built without",
+            )
         self._inputs = manifest.tensor_inputs
         self._outputs = manifest.tensor_outputs
         self._files = [STATE_OUT if name == "state" else name for name in self._outputs]
@@ -116,6 +125,15 @@ class OnnxEngine:
         """Return the outputs (B, …)."""
         answers = self._session.run(self._files, {name: tensors[name] for name in self._inputs})
         return dict(zip(self._outputs, answers, strict=True))
+
+
+def _plain(provider: str) -> str:
+    """Return a provider's name as people say it.
+
+    >>> _plain("CUDAExecutionProvider")
+    'CUDA'
+    """
+    return provider.removesuffix("ExecutionProvider")
 
 
 def open_engine(bundle: Bundle, prefer: str = "litert", threads: int = 1) -> Engine:
