@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from edge.inbox import BrokerRefused
 from edge.service import Service
 from edge.site_models import load_models
 from edge.sqlite_log import LogError, refuse_unfit
+from sensor_adapters.broker_access import context, trouble
 from sensor_adapters.settings import ConfigError
 from sensor_adapters.terminal import err, fail, log_to_stderr, out, until_stopped
 
@@ -64,6 +66,7 @@ def check(site: SiteFile, as_json: Json = False) -> None:
         models = load_models(config)
         config.broker.password()
         refuse_unfit(Path(config.log.path))
+        broker = _broker(config)
     except (ConfigError, BundleError, LogError) as error:
         fail(_in_file(site, error), 2)
     rows = [
@@ -76,7 +79,6 @@ def check(site: SiteFile, as_json: Json = False) -> None:
         }
         for folder, model in models.items()
     ]
-    broker = _broker(config)
     if as_json:
         print(json.dumps({"site": config.site, "bundles": rows, "broker": broker}))
         return
@@ -89,12 +91,23 @@ def check(site: SiteFile, as_json: Json = False) -> None:
 
 
 def _broker(config: SiteConfig) -> str:
-    """Return whether something listens where the broker should."""
+    """Return whether something listens where the broker should, and is trusted.
+
+    Raises:
+        ConfigError: its certificate shows that a setting is wrong.
+    """
+    to, name = config.broker, config.broker.server_name or config.broker.host
     try:
-        with socket.create_connection((config.broker.host, config.broker.port), 3):
-            return "listens"
+        with socket.create_connection((to.host, to.port), 3) as plain:
+            if not to.tls:
+                return "listens"
+            with context(to).wrap_socket(plain, server_hostname=name):
+                return "listens, and its certificate is trusted"
     except OSError as error:
-        return f"not reached now ({error}); the service will keep trying"
+        if (found := trouble(to, error)).is_setting:
+            raise ConfigError(found.text) from error
+        why = found.text if isinstance(error, ssl.SSLError) else str(error)
+        return f"not reached now ({why}); the service will keep trying"
 
 
 @app.command()

@@ -10,6 +10,8 @@ comes (its own ``max_queued_messages`` is the next bound); how often that happen
 import contextlib
 import logging
 import queue
+import ssl
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from sensor_adapters.broker_access import CREDENTIALS, REFUSED, let_in, trouble
 from sensor_adapters.settings import Broker
 from sensor_adapters.topics import Message
 
@@ -29,7 +32,6 @@ MOST_QUEUED = 20_000
 MOST_UNSENT = 10_000  # messages that wait for a broker that is away; the next ones are dropped
 KEEPALIVE_S = 30
 SHORT_S, MOST_SHORT = 10.0, 3  # connections that end so soon, so often: somebody takes our place
-REFUSED = {"Bad user name or password", "Not authorized", "Banned", "Client identifier not valid"}
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,12 @@ class Inbox:
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, manual_ack=True
         )
-        if broker.username:
-            self._client.username_pw_set(broker.username, broker.password())
+        self._ear = let_in(self._client, broker)
         self._client.will_set(will.topic, will.payload, qos=1, retain=True)
         self._client.reconnect_delay_set(1, 2)
         self._client.max_queued_messages_set(MOST_UNSENT)
         self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
@@ -96,14 +98,22 @@ class Inbox:
                 self._client.connect(self._broker.host, self._broker.port, KEEPALIVE_S)
                 break
             except (OSError, ValueError) as error:  # a name that can not be one is a ValueError
-                self._say(
-                    f"no broker at {self._broker.host}:{self._broker.port} ({error});"
-                    " trying again every 2 s"
-                )
+                self._not_reached(error)
             self._stopping.wait(2)
         while not self._stopping.is_set():
             self._client.loop_start()  # does nothing while it runs
             self._stopping.wait(2)
+
+    def _not_reached(self, error: BaseException | None) -> None:
+        """Say why the broker is not reached; a board that was never let in ends at a setting."""
+        found = trouble(self._broker, error)
+        if found.is_setting and not self.connections:
+            self.refusal = found.text
+            return
+        self._say(f"{found.text}; trying again every 2 s")
+
+    def _on_connect_fail(self, client: mqtt.Client, userdata: Any) -> None:
+        self._not_reached(sys.exc_info()[1])  # paho is dealing with it, and says no more of it
 
     def _say(self, text: str) -> None:
         if text != self._failed:
@@ -116,7 +126,7 @@ class Inbox:
         if reason.is_failure:
             text = f"broker {self._broker.host}:{self._broker.port} refused us: {reason}"
             if str(reason) in REFUSED:
-                self.refusal = f"{text}; check broker.username and broker.password_file"
+                self.refusal = f"{text}; {CREDENTIALS}"
             self._say(text)
             return
         self._gone.clear()
@@ -142,6 +152,10 @@ class Inbox:
     ) -> None:
         self._gone.set()
         if self._stopping.is_set() or not reason.is_failure:
+            return
+        error, self._ear.error = self._ear.error, None
+        if isinstance(error, ssl.SSLError):  # a broker says only now that it wants no part of us
+            self._not_reached(error)
             return
         self._short = self._short + 1 if time.monotonic() - self._connected_s < SHORT_S else 0
         if self._short < MOST_SHORT:

@@ -1,0 +1,270 @@
+"""TLS to the broker: every program that talks MQTT, and what each says of a wrong certificate."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sensor_adapters.broker_option import broker_of
+from sensor_adapters.publisher import Publisher
+from tests.broker_certificates import Authority, listener
+from tests.live import BUNDLES, NODE, ROOT, SITE, STATION, Board, free_port, mosquitto, site_of
+
+pytestmark = pytest.mark.broker
+IOT = {
+    "scanner": ("event", "scanner"), "printer": ("event", "printer"), "tape": ("state", "tape"),
+    "pen": ("state", "pen"), "shelf": ("state", "shelf"), "backtable": ("state", "back_table"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("tls") / "ours")
+
+
+@pytest.fixture(scope="module")
+def good(ours) -> tuple[Path, Path]:
+    return ours.sign("broker")
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("tls") / "stranger", "a stranger")
+
+
+def broker_table(port: int, **more: object) -> str:
+    """Return a ``[broker]`` with these settings."""
+    lines = [f"{key} = {json.dumps(str(v) if isinstance(v, Path) else v)}" for key, v in more.items()]
+    return "\n".join(["[broker]", f"port = {port}", "tls = true", *lines, ""])
+
+
+def bridge_toml(folder: Path, table: str) -> Path:
+    file = folder / "bridge.toml"
+    file.write_text(
+        f'version = 1\nsite = "{SITE}"\nnode = "{NODE}"\n{table}'
+        '[ports.glove]\npath = "/dev/nobody"\nstation = "pack-1"\nstreams = { imu = "imu-rw" }\n'
+    )
+    return file
+
+
+def adapters_toml(folder: Path, table: str) -> Path:
+    file = folder / "adapters.toml"
+    file.write_text(
+        f'version = 1\nsite = "{SITE}"\nnode = "{NODE}"\n{table}'
+        '[scanners.scanner]\npath = "/dev/input/nobody"\nstation = "pack-1"\n'
+    )
+    return file
+
+
+def site_toml(folder: Path, table: str) -> Path:
+    file = folder / "site.toml"
+    text = site_of(1, "iot", IOT).replace("[broker]\nport = 1\n", table)
+    file.write_text(text)
+    return file
+
+
+def broker_toml(folder: Path, table: str) -> Path:
+    file = folder / "broker.toml"
+    file.write_text(table)
+    return file
+
+
+def spawned(module: str, *arguments: object) -> subprocess.Popen:
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
+        env=os.environ | {"COLUMNS": "400", "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def programs(folder: Path, table: str) -> dict[str, subprocess.Popen]:
+    """Start every program that is to end at a wrong setting."""
+    site, toml = site_toml(folder, table), broker_toml(folder, table)
+    adapters = "sensor_adapters"
+    return {
+        "edge": spawned("edge", "run", site),
+        "edge check": spawned("edge", "check", site),
+        "bridge": spawned("firmware_bridge", "run", bridge_toml(folder, table)),
+        "gateway": spawned(adapters, "run", adapters_toml(folder, table)),
+        "record": spawned(adapters, "record", folder / "a.mcap", "--broker", toml),
+        "replay": spawned(adapters, "replay", "virtual:seed=7,boxes=1", "--broker", toml),
+        "discover": spawned(adapters, "discover", "--broker", toml),
+    }
+
+
+def ended(programs: dict[str, subprocess.Popen]) -> dict[str, tuple[int, str]]:
+    """Return each program's exit code and words."""
+    return {name: (one.wait(60), one.communicate()[0]) for name, one in programs.items()}
+
+
+@pytest.fixture
+def home(tmp_path) -> Path:
+    (tmp_path / "mosquitto").mkdir()
+    return tmp_path
+
+
+@pytest.mark.fault("F13")
+def test_every_program_ends_at_a_broker_of_another_authority(home, good, ours, stranger):
+    with mosquitto(home / "mosquitto", more=listener(ours.ca, *good)) as port:
+        for name, (code, said) in ended(programs(home, broker_table(port, ca_file=stranger.ca))).items():
+            assert code == 2, (name, said)
+            assert "is of another authority" in said, (name, said)
+            assert f"broker.ca_file is '{stranger.ca}'" in said, (name, said)
+            assert "Traceback" not in said, (name, said)
+
+
+@pytest.mark.fault("F2")
+def test_every_program_ends_at_a_password_that_is_refused_and_does_not_say_it(home):
+    secret = "a-secret-that-nobody-says"
+    (home / "password").write_text(secret)
+    (home / "nobody").touch()
+    more = f"password_file {home / 'nobody'}\n"
+    with mosquitto(home / "mosquitto", more=more) as port:
+        table = broker_table(port, username="edge", password_file=home / "password")
+        started = programs(home, table.replace("tls = true\n", ""))
+        assert started.pop("edge check").wait(60) == 0, "it asks no broker for a place"
+        for name, (code, said) in ended(started).items():
+            assert code == 2, (name, said)
+            assert "Not authorized; check broker.username and broker.password_file" in said, name
+            assert secret not in said, (name, said)
+
+
+@pytest.mark.fault("F13")
+def test_a_certificate_that_is_wrong_today_is_tried_again_and_one_for_another_name_is_a_setting(
+    home, ours
+):
+    """Expired and not yet valid: a clock, or the broker's, may be set right meanwhile."""
+    wrong = {
+        "expired": (ours.sign("expired", years=(-5, -1)), "has expired"),
+        "early": (ours.sign("early", years=(1, 5)), "not valid yet"),
+        "other": (ours.sign("other", names="DNS:elsewhere"), "for another name than 127.0.0.1"),
+    }
+    boards, brokers = {}, {}
+    try:
+        for name, ((cert, key), _) in wrong.items():
+            folder = home / name
+            (folder / "mosquitto").mkdir(parents=True)
+            for one, to in ((cert, "now.crt"), (key, "now.key")):
+                shutil.copy(one, folder / to)
+            port = free_port()
+            more = listener(ours.ca, folder / "now.crt", folder / "now.key")
+            brokers[name] = start_mosquitto(folder / "mosquitto", port, more)
+            site = site_toml(folder, broker_table(port, ca_file=ours.ca))
+            boards[name] = Board(site, folder / "log.db", sys.executable)
+        assert boards["other"].process.wait(60) == 2
+        for name, (_, says) in wrong.items():
+            wait_said(boards[name], says)
+            assert "Traceback" not in boards[name].said
+        assert time.strftime("machine's clock says %Y-") in boards["early"].said
+        folder = home / "early"
+        cert, key = ours.sign("renewed")
+        shutil.copy(cert, folder / "now.crt")
+        shutil.copy(key, folder / "now.key")
+        brokers["early"].send_signal(signal.SIGHUP)
+        base = f"act/v1/{SITE}/{NODE}"
+        port = int(re.search(r"port = (\d+)", (folder / "site.toml").read_text())[1])
+        to = Broker(host="localhost", port=port, tls=True, ca_file=str(ours.ca))
+        with Publisher(to, SITE, NODE) as asks:
+            assert asks.wait_for_board(30, lambda: boards["early"].process.poll() is None), base
+        assert boards["early"].said.count("not valid yet") == 1, "said once"
+        assert boards["early"].stop() == 0
+    finally:
+        for process in (*brokers.values(), *(one.process for one in boards.values())):
+            process.kill()
+            process.wait(10)
+
+
+def wait_said(board: Board, text: str) -> None:
+    end_s = time.monotonic() + 60
+    while text not in board.said:
+        assert time.monotonic() < end_s, (text, board.said)
+        time.sleep(0.05)
+
+
+@pytest.mark.fault("F13")
+def test_a_broker_that_asks_for_a_certificate_is_told_ours_or_told_of(home, good, ours, stranger):
+    mine, theirs = ours.sign("edge"), stranger.sign("edge")
+    more = listener(ours.ca, *good, "require_certificate true\n")
+    with mosquitto(home / "mosquitto", more=more) as port:
+        for given, says in (((), "asks for a certificate of ours"), (theirs, "does not accept")):
+            names = dict(zip(("cert_file", "key_file"), map(str, given), strict=False))
+            to = Broker(port=port, tls=True, ca_file=str(ours.ca), **names)
+            with pytest.raises(ConfigError, match=says), Publisher(to, SITE, NODE):
+                pass
+            with pytest.raises(ConfigError, match=says), Subscriber(to, ["#"], print):
+                pass
+            inbox = Inbox(to, "edge", ["a"], Message("s", b"offline", 0))
+            inbox.start()
+            with pytest.raises(BrokerRefused, match=says):
+                while True:
+                    list(inbox.take(0.1, 1))
+            inbox.stop(Message("s", b"stopped", 0))
+        to = Broker(
+            port=port, tls=True, ca_file=str(ours.ca), cert_file=str(mine[0]), key_file=str(mine[1])
+        )
+        with Publisher(to, SITE, NODE):
+            pass
+
+
+def test_a_name_may_be_another_than_the_address(home, ours):
+    cert, key = ours.sign("named", names="DNS:broker.example")
+    with mosquitto(home / "mosquitto", more=listener(ours.ca, cert, key)) as port:
+        to = Broker(port=port, tls=True, ca_file=str(ours.ca), server_name="broker.example")
+        with Publisher(to, SITE, NODE):
+            pass
+        with pytest.raises(ConfigError, match="another name than 127.0.0.1"):
+            Publisher(msgspec.structs.replace(to, server_name=""), SITE, NODE).__enter__()
+
+
+def test_tls_to_a_broker_without_it_and_none_to_one_with_it_are_said(home, good, ours):
+    with mosquitto(home / "mosquitto") as port:
+        to = Broker(port=port, tls=True, ca_file=str(ours.ca))
+        with pytest.raises(BrokerError, match=r"are broker.tls and broker.port .* right"):
+            Publisher(to, SITE, NODE).__enter__()
+    with mosquitto(home / "mosquitto", more=listener(ours.ca, *good)) as port:
+        with pytest.raises(BrokerError, match="does it expect TLS"):
+            Publisher(Broker(port=port), SITE, NODE).__enter__()
+
+
+def test_files_that_can_not_be_what_they_are_to_be_are_named(tmp_path, good, ours):
+    cert, key = good
+    none = tmp_path / "none"
+    for wrong, says in (
+        ({"ca_file": none}, f"broker.ca_file: {none}"),
+        ({"ca_file": key}, "broker.ca_file"),
+        ({"cert_file": none, "key_file": key}, "broker.cert_file"),
+        ({"cert_file": cert, "key_file": ours.sign("another")[1]}, "its own key"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(says)):
+            context(Broker(tls=True, **{name: str(path) for name, path in wrong.items()}))
+    for table, says in (
+        ('ca_file = "a"', "broker.ca_file is 'a', expected none without broker.tls"),
+        ('tls = true\ncert_file = "a"', "expected a file, with its broker.key_file"),
+        ("tls = true\ninsecure = true", "broker.insecure is not a setting"),
+    ):
+        file = tmp_path / "b.toml"
+        file.write_text(f"[broker]\n{table}\n")
+        with pytest.raises(ConfigError, match=re.escape(says)):
+            broker_of(str(file))
+
+
+def test_a_shift_over_tls_is_logged_and_recorded(home, good, ours):
+    shift = open_recording("virtual:seed=7,boxes=1")
+    with mosquitto(home / "mosquitto", more=listener(ours.ca, *good)) as port:
+        table = broker_table(port, ca_file=ours.ca)
+        with running(home, table) as board:
+            record = spawned(
+                "sensor_adapters", "record", home / "a.mcap", "--broker", broker_toml(home, table)
+            )
+            to = broker_of(str(broker_toml(home, table)))
+            with Publisher(to, SITE, NODE) as publisher:
+                publisher.publish(messages(shift, SITE, NODE, STATION, publisher.boot), speed=0)
+                assert publisher.settle() is not None
+            assert board.stop() == 0
+            record.send_signal(signal.SIGINT)
+            assert record.wait(30) == 0, record.communicate()
+        assert board.query("SELECT count(*) FROM segments")[0][0] > 10
