@@ -22,7 +22,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from sensor_adapters.broker_access import CREDENTIALS, REFUSED, let_in, trouble
+from sensor_adapters.broker_access import CREDENTIALS, REFUSED, WANTS_TLS, let_in, trouble
 from sensor_adapters.settings import Broker
 from sensor_adapters.topics import Message
 
@@ -156,6 +156,9 @@ class Inbox:
         error, self._ear.error = self._ear.error, None
         if isinstance(error, ssl.SSLError):  # a broker says only now that it wants no part of us
             self._not_reached(error)
+            return
+        if not self.connections and not self._broker.tls:
+            self._say(f"broker {self._broker.host}:{self._broker.port}: {WANTS_TLS}")
             return
         self._short = self._short + 1 if time.monotonic() - self._connected_s < SHORT_S else 0
         if self._short < MOST_SHORT:

@@ -19,6 +19,8 @@ REFUSED = {"Bad user name or password", "Not authorized", "Banned", "Client iden
 """What a broker says, in paho's words, to whom it will never let in as things are."""
 CREDENTIALS = "check broker.username and broker.password_file"
 NO_TLS = "are broker.tls and broker.port (mostly 8883) right?"
+WANTS_TLS = "it hung up before it let us in: does it expect TLS (broker.tls = true)?"
+LISTEN_S = 2.0
 EXPIRED, NOT_YET = 10, 9
 OTHER_AUTHORITY = {2, 18, 19, 20, 21}
 OTHER_NAME = {62, 64}
@@ -36,6 +38,17 @@ class Client(Protocol):
 
     def enable_logger(self, logger: logging.Logger | None = None) -> None:
         """Tell what goes wrong."""
+
+
+class _Socket(ssl.SSLSocket):
+    """Is closed where nobody is trusted; paho would leave it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
 
 
 class _Named(ssl.SSLContext):
@@ -70,6 +83,7 @@ def context(broker: Broker) -> ssl.SSLContext:
     if made is not None:
         made.name = broker.server_name
     found: ssl.SSLContext = made or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    found.sslsocket_class = _Socket
     found.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         if broker.ca_file:
@@ -124,11 +138,29 @@ def trouble(broker: Broker, error: BaseException | None) -> Trouble:
     where = f"broker {broker.host}:{broker.port}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return _distrusted(where, broker, error)
+    if isinstance(error, ssl.SSLEOFError):  # what was said before may not have been read
+        error = _said(broker) or error
     if isinstance(error, ssl.SSLError):
         return _spoken(where, broker, error)
     if broker.tls and isinstance(error, ConnectionError) and error.errno != errno.ECONNREFUSED:
         return Trouble(f"{where} hangs up ({error}); {NO_TLS}")
     return Trouble(f"no broker at {broker.host}:{broker.port} ({error}), expected one to listen")
+
+
+def _said(broker: Broker) -> ssl.SSLError | None:
+    """Return what a broker has against us, by listening to it once without writing a word."""
+    name = broker.server_name or broker.host
+    try:
+        with (
+            socket.create_connection((broker.host, broker.port), LISTEN_S) as plain,
+            context(broker).wrap_socket(plain, server_hostname=name) as tls,
+        ):
+            tls.recv(1)
+    except ssl.SSLError as error:
+        return error
+    except (OSError, ConfigError):
+        pass
+    return None
 
 
 def _distrusted(where: str, broker: Broker, error: ssl.SSLCertVerificationError) -> Trouble:
@@ -142,7 +174,7 @@ def _distrusted(where: str, broker: Broker, error: ssl.SSLCertVerificationError)
     if code == NOT_YET:
         return Trouble(
             f"{where}: its certificate is not valid yet ({said}); this machine's clock says {clock}"
-            " UTC: is it set? Trying again until it is"
+            " UTC: is it set?"
         )
     if code in OTHER_NAME:
         return Trouble(

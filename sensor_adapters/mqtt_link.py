@@ -18,7 +18,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from sensor_adapters.broker_access import CREDENTIALS, REFUSED, let_in, trouble
+from sensor_adapters.broker_access import CREDENTIALS, REFUSED, WANTS_TLS, let_in, trouble
 from sensor_adapters.outbox import Outbox
 from sensor_adapters.settings import Broker
 from sensor_adapters.topics import Message
@@ -152,6 +152,8 @@ class MqttLink:
         error, self._ear.error = self._ear.error, None
         if isinstance(error, ssl.SSLError):  # a broker says only now that it wants no part of us
             self._not_reached(error)
+        elif not self.connections and not self._broker.tls:
+            self._say(f"broker {self._broker.host}:{self._broker.port}: {WANTS_TLS}")
         elif reason.is_failure:
             self._say(f"lost the broker: {reason}; connecting again")
 

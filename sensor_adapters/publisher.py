@@ -19,7 +19,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from sensor_adapters.broker_access import CREDENTIALS, REFUSED, let_in, trouble
+from sensor_adapters.broker_access import CREDENTIALS, REFUSED, WANTS_TLS, let_in, trouble
 from sensor_adapters.replay import Sent, address, paced
 from sensor_adapters.settings import Broker, ConfigError
 from sensor_adapters.topics import base
@@ -123,7 +123,7 @@ class Publisher:
         if not self._ending and client is self._client:
             self._is_lost.set()
             if not self._connected.is_set():  # it hung up before it said anything
-                self._reason = str(reason)
+                self._reason = str(reason) if self._broker.tls else WANTS_TLS
                 self._connected.set()
 
     def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:

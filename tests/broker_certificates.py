@@ -1,5 +1,6 @@
 """Certificates made here, by openssl: of any authority, for any name, for any time."""
 
+import os
 import shutil
 import subprocess
 from datetime import datetime, timezone
@@ -79,4 +80,5 @@ class Authority:
 
 def listener(ca: Path, cert: Path, key: Path, more: str = "") -> str:
     """Return what tells mosquitto's listener to speak TLS."""
-    return f"cafile {ca}\ncertfile {cert}\nkeyfile {key}\n{more}"
+    who = "user root\n" if os.geteuid() == 0 else ""  # else it may not read what we made
+    return f"cafile {ca}\ncertfile {cert}\nkeyfile {key}\n{who}{more}"
