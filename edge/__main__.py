@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from edge import config as configs
+from edge.access.command import access
 from edge.bundle import BundleError
 from edge.config import SiteConfig
 from edge.inbox import BrokerRefused
@@ -157,6 +158,9 @@ def live(
     for row in rows:
         table.add_row(row["what"], str(row["value"]))
     out.print(table)
+
+
+app.command()(access)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import msgspec
 from sensor_adapters.adapter import UnknownAdapter, load_adapter
 from sensor_adapters.samples import US_PER_S
 from sensor_adapters.settings import Broker, ConfigError, beside, check_broker, need, read
-from sensor_adapters.topics import TopicError, check_id
+from sensor_adapters.topics import TopicError, check_id, is_filter
 
 VERSION = 1
 
@@ -20,6 +20,35 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     """SQLite file; relative to the configuration file."""
     checkpoint_s: float = 5.0
     """From one checkpoint to the next; after a power cut the broker sends again what came since."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one device may ask of the board; more is refused, and no other device pays for it."""
+
+    payload_bytes: int = 1_000_000
+    """Of one message."""
+    messages_per_s: float = 1000.0
+    """By the device's own event time, so that what waited for a broker may come at once."""
+    burst_messages: int = 10_000
+    """That it may send before they count."""
+
+
+class Bundles(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose models are trusted."""
+
+    public_key: str = ""
+    """As minisign prints it; every bundle must be signed with its secret key. Empty: none need."""
+    public_key_file: str = ""
+    """Or the file ``minisign.pub`` that holds it."""
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """Of the broker's users, those that are not the board's or a device's."""
+
+    analysts: tuple[str, ...] = ()
+    """Names besides ``analyst``: each reads what the board says."""
+    others: dict[str, tuple[str, ...]] = {}
+    """Programs that are not ours, by name: filters below which they may say and hear all."""
 
 
 class Time(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +109,9 @@ class SiteConfig(msgspec.Struct, frozen=True, kw_only=True):
     broker: Broker = Broker()
     log: Log = Log()
     time: Time = Time()
+    limits: Limits = Limits()
+    bundles: Bundles = Bundles()
+    access: Access = Access()
 
 
 def load(path: Path) -> SiteConfig:
@@ -104,6 +136,10 @@ def _check(file: str, config: SiteConfig) -> None:
         need(file, low <= value <= 86_400, f"time.{name}", value, f"seconds from {low:g} to 86400")
     every_s = config.log.checkpoint_s
     need(file, 0 < every_s <= 600, "log.checkpoint_s", every_s, "more than 0, at most 600")
+    _check_limits(file, config.limits)
+    _check_access(file, config.access)
+    both = config.bundles.public_key and config.bundles.public_key_file
+    need(file, not both, "bundles.public_key", config.bundles.public_key, "it or public_key_file")
     try:
         check_id("site", config.site)
         check_id("node", config.node)
@@ -145,6 +181,26 @@ def _check(file: str, config: SiteConfig) -> None:
             )
 
 
+def _check_limits(file: str, limits: Limits) -> None:
+    size, rate, burst = limits.payload_bytes, limits.messages_per_s, limits.burst_messages
+    fine = 1000 <= size <= 100_000_000
+    need(file, fine, "limits.payload_bytes", size, "1000 to 100000000")
+    need(file, 0 < rate <= 1e6, "limits.messages_per_s", rate, "more than 0, at most 1000000")
+    need(file, 1 <= burst <= 10**9, "limits.burst_messages", burst, "1 to 1000000000")
+
+
+def _check_access(file: str, access: Access) -> None:
+    try:
+        for name in (*access.analysts, *access.others):
+            check_id("access", name)
+    except TopicError as error:
+        raise ConfigError(f"{file}: {error}") from error
+    for name, filters in access.others.items():
+        for one in filters:
+            fine = is_filter(one) and one.isprintable()
+            need(file, fine, f"access.others.{name}", one, "a topic, or a filter with + or #")
+
+
 def _absolute(config: SiteConfig, folder: Path) -> SiteConfig:
     """Return the configuration with paths taken from the file's folder."""
     stations = {
@@ -155,4 +211,10 @@ def _absolute(config: SiteConfig, folder: Path) -> SiteConfig:
     }
     broker = beside(config.broker, folder)
     log = msgspec.structs.replace(config.log, path=str(folder / config.log.path))
-    return msgspec.structs.replace(config, stations=stations, broker=broker, log=log)
+    key_file = config.bundles.public_key_file
+    bundles = msgspec.structs.replace(
+        config.bundles, public_key_file=str(folder / key_file) if key_file else ""
+    )
+    return msgspec.structs.replace(
+        config, stations=stations, broker=broker, log=log, bundles=bundles
+    )

@@ -179,17 +179,6 @@ class MqttLink:
         self._failed = text
 
 
-def is_filter(text: str) -> bool:
-    """Can this be subscribed to?
-
-    >>> is_filter("shellies/+/relay/0"), is_filter("a/b#"), is_filter("")
-    (True, False, False)
-    """
-    levels = text.split("/")
-    fine = all(level in ("+", "#") or not set("+#\0") & set(level) for level in levels)
-    return fine and "#" not in levels[:-1] and 0 < len(text.encode(errors="replace")) < 65536
-
-
 def matches(filter_: str, topic: str) -> bool:
     """Does a topic match a filter with ``+`` and ``#``?
 

@@ -78,7 +78,7 @@ class Authority:
         return self._folder / f"{name}.crt", self._folder / f"{name}.key"
 
 
-def listener(ca: Path, cert: Path, key: Path, more: str = "") -> str:
+def listener(ca: Path, cert: Path, key: Path) -> str:
     """Return what tells mosquitto's listener to speak TLS."""
     who = "user root\n" if os.geteuid() == 0 else ""  # else it may not read what we made
-    return f"cafile {ca}\ncertfile {cert}\nkeyfile {key}\n{who}{more}"
+    return f"cafile {ca}\ncertfile {cert}\nkeyfile {key}\n{who}"

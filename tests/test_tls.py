@@ -194,9 +194,8 @@ def test_a_certificate_that_is_wrong_today_is_tried_again_and_one_for_another_na
         shutil.copy(cert, folder / "now.crt")
         shutil.copy(key, folder / "now.key")
         brokers["early"].send_signal(signal.SIGHUP)
-        port = int(re.search(r"port = (\d+)", (folder / "site.toml").read_text())[1])
-        to = Broker(host="localhost", port=port, tls=True, ca_file=str(ours.ca))
-        with reached(to) as asks:
+        early = broker_of(str(folder / "site.toml"))
+        with reached(early) as asks:
             assert asks.wait_for_board(30, lambda: boards["early"].process.poll() is None)
         assert boards["early"].said.count("not valid yet") == 1, "said once"
         assert boards["early"].stop() == 0
@@ -234,11 +233,11 @@ def wait_in_vain(inbox: Inbox) -> None:
 @pytest.mark.fault("F13")
 def test_a_broker_that_asks_for_a_certificate_is_told_ours_or_told_of(home, good, ours, stranger):
     mine, theirs = ours.sign("edge"), stranger.sign("edge")
-    more = listener(ours.ca, *good, "require_certificate true\n")
+    more = f"{listener(ours.ca, *good)}require_certificate true\n"
     with mosquitto(home / "mosquitto", more=more) as port:
         for given, says in (((), "asks for a certificate of ours"), (theirs, "does not accept")):
-            names = dict(zip(("cert_file", "key_file"), map(str, given), strict=False))
-            to = Broker(port=port, tls=True, ca_file=str(ours.ca), **names)
+            cert, key = map(str, given or ("", ""))
+            to = Broker(port=port, tls=True, ca_file=str(ours.ca), cert_file=cert, key_file=key)
             with pytest.raises(ConfigError, match=says), Publisher(to, SITE, NODE):
                 pass
             with pytest.raises(ConfigError, match=says), Subscriber(to, ["#"], print):
@@ -280,14 +279,15 @@ def test_tls_to_a_broker_without_it_and_none_to_one_with_it_are_said(home, good,
 def test_files_that_can_not_be_what_they_are_to_be_are_named(tmp_path, good, ours):
     cert, key = good
     none = tmp_path / "none"
+    another = ours.sign("another")[1]
     for wrong, says in (
-        ({"ca_file": none}, f"broker.ca_file: {none}"),
-        ({"ca_file": key}, "broker.ca_file"),
-        ({"cert_file": none, "key_file": key}, "broker.cert_file"),
-        ({"cert_file": cert, "key_file": ours.sign("another")[1]}, "its own key"),
+        (Broker(tls=True, ca_file=str(none)), f"broker.ca_file: {none}"),
+        (Broker(tls=True, ca_file=str(key)), "broker.ca_file"),
+        (Broker(tls=True, cert_file=str(none), key_file=str(key)), "broker.cert_file"),
+        (Broker(tls=True, cert_file=str(cert), key_file=str(another)), "its own key"),
     ):
         with pytest.raises(ConfigError, match=re.escape(says)):
-            context(Broker(tls=True, **{name: str(path) for name, path in wrong.items()}))
+            context(wrong)
     for table, says in (
         ('ca_file = "a"', "broker.ca_file is 'a', expected none without broker.tls"),
         ('tls = true\ncert_file = "a"', "expected a file, with its broker.key_file"),
