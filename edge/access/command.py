@@ -48,6 +48,14 @@ def access(
     listen: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Where the broker listens; 0.0.0.0: everywhere.")
     ] = "127.0.0.1",
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where the broker keeps messages; left out: mosquitto's own folder for root, else"
+            " a folder beside the files.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Make mosquitto's configuration, access list, passwords and certificates from a site's.
@@ -73,7 +81,7 @@ def access(
     port = config.broker.port if config.broker.tls or not tls else TLS_PORT
     listener = texts.Listener(listen, port, tls, certificates)
     try:
-        folder, ends = _written(to.resolve(), site.name, config, users, listener)
+        folder, ends = _written(to.resolve(), site.name, config, users, listener, state)
     except CertificateError as error:
         fail(str(error), 1)
     except OSError as error:
@@ -96,7 +104,12 @@ def _there(path: Path) -> Path | None:
 
 
 def _written(
-    to: Path, site: str, config: SiteConfig, users: list[Account], listener: texts.Listener
+    to: Path,
+    site: str,
+    config: SiteConfig,
+    users: list[Account],
+    listener: texts.Listener,
+    state: Path | None,
 ) -> tuple[Folder, dict[str, str]]:
     """Write what is not yet as it should be; return the folder, and when certificates end."""
     folder, ends = Folder(to), dict[str, str]()
@@ -126,7 +139,8 @@ def _written(
         )
     folder.write("passwords", "\n".join(lines) + "\n")
     folder.write("acl", texts.acl(site, users))
-    folder.write("mosquitto.conf", texts.conf(site, to, listener, config.limits.payload_bytes))
+    size = config.limits.payload_bytes
+    folder.write("mosquitto.conf", texts.conf(site, to, folder.state(state), listener, size))
     return folder, ends
 
 

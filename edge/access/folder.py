@@ -23,8 +23,22 @@ class Folder:
         for name in ("secrets", "clients"):
             (path / name).mkdir(exist_ok=True)
             (path / name).chmod(0o700)
-        (path / "state").mkdir(exist_ok=True)
-        self._to_broker(path / "state", 0o700, owns=True)
+
+    def state(self, path: Path | None) -> Path:
+        """Return where the broker keeps what outlives it: here, or where its system's package does.
+
+        That is where we are root: another user's broker may not write there.
+        """
+        if path is None and os.geteuid() == 0:
+            with contextlib.suppress(KeyError):
+                home = Path(pwd.getpwnam(BROKER).pw_dir)
+                path = home if home.is_dir() else None
+        if path is None:
+            path = self.path / "state"
+        if not path.exists():
+            path.mkdir()
+            self._to_broker(path, 0o700, owns=True)
+        return path.resolve()
 
     def write(self, name: str, text: str) -> None:
         """Let a file for the broker hold this, whole or as it was; it is nobody else's to read."""

@@ -30,8 +30,8 @@ class Listener:
     """Users are known by a certificate instead of a password."""
 
 
-def conf(site: str, folder: Path, listener: Listener, payload_bytes: int) -> str:
-    """Return ``mosquitto.conf``; ``folder`` holds the other files."""
+def conf(site: str, folder: Path, state: Path, listener: Listener, payload_bytes: int) -> str:
+    """Return ``mosquitto.conf``; ``folder`` holds the other files, ``state`` what outlives it."""
     own = [f"listener {listener.port} {listener.address}"]
     if listener.tls:
         own += [f"cafile {folder}/ca.crt", f"certfile {folder}/server.crt"]
@@ -60,7 +60,7 @@ def conf(site: str, folder: Path, listener: Listener, payload_bytes: int) -> str
             "",
             "# What outlives the broker, and a board that was taken away is forgotten.",
             "persistence true",
-            f"persistence_location {folder}/state/",
+            f"persistence_location {state}/",
             "autosave_interval 60",
             "persistent_client_expiration 7d",
             "",

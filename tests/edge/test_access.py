@@ -82,14 +82,17 @@ def made(file: Path, *more: str) -> dict:
     """Make the access files; return what the command says as JSON."""
     if "--tls" in more and shutil.which("openssl") is None:
         pytest.skip("no openssl on this machine, expected one for this test")
-    arguments = ["access", str(file), "--to", str(file.parent / "access"), "--json", *more]
+    folder = file.parent / "access"
+    arguments = ["access", str(file), "--to", str(folder), "--state", str(folder / "state")]
+    arguments += ["--json", *more]
     done = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def refused(file: Path, *more: str) -> tuple[int, str]:
-    arguments = ["access", str(file), "--to", str(file.parent / "access"), *more]
+    folder = file.parent / "access"
+    arguments = ["access", str(file), "--to", str(folder), "--state", str(folder / "state"), *more]
     done = CliRunner().invoke(app, arguments, catch_exceptions=False)
     return done.exit_code, done.stderr
 
