@@ -5,7 +5,7 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-from edge import bundle as bundles, checkpoint
+from edge import bundle as bundles, bundle_signature, checkpoint
 from edge.bundle import MANIFEST, sha256
 from edge.config import SiteConfig
 from edge.engine import open_engine
@@ -20,14 +20,18 @@ def load_models(config: SiteConfig) -> dict[str, Model]:
     """Return every bundle of the site, each accepted by its engine, by folder.
 
     Raises:
-        BundleError: a bundle is damaged, or answers other than its reference.
-        ConfigError: two bundles of one name, a station lacks a device that a bundle needs, or its
-            bundles are to share one voice and can not.
+        BundleError: a bundle is damaged, answers other than its reference, or is not signed by
+            whom the site trusts.
+        ConfigError: no key to trust, two bundles of one name, a station lacks a device that a
+            bundle needs, or its bundles are to share one voice and can not.
     """
     models: dict[str, Model] = {}
+    signer = bundle_signature.trusted(config.bundles)
     for id_, station in config.stations.items():
         for folder in station.bundles:
             if folder not in models:
+                if signer is not None:
+                    bundle_signature.check(Path(folder), signer)
                 loaded = bundles.load(Path(folder))
                 models[folder] = Model(loaded, open_engine(loaded))
             _check_devices(id_, config, models[folder])
