@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from edge.allowance import DEFAULT_BURST, DEFAULT_PER_S
 from sensor_adapters.adapter import UnknownAdapter, load_adapter
 from sensor_adapters.samples import US_PER_S
 from sensor_adapters.settings import Broker, ConfigError, beside, check_broker, need, read
@@ -27,9 +28,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     payload_bytes: int = 1_000_000
     """Of one message."""
-    messages_per_s: float = 1000.0
+    messages_per_s: float = DEFAULT_PER_S
     """By the device's own event time, so that what waited for a broker may come at once."""
-    burst_messages: int = 10_000
+    burst_messages: int = DEFAULT_BURST
     """That it may send before they count."""
 
 

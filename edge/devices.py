@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from edge.allowance import Allowance
 from edge.clock import DeviceClock
 from edge.timeline import NEVER_US
 
@@ -55,7 +56,7 @@ class DeviceState:
 
     LASTING: ClassVar = (
         "status", "boot", "first_us", "last_us", "newest_us", "messages", "samples", "rejected",
-        "duplicated", "late", "restarts", "clock", "_lost_before", "_sequences",
+        "duplicated", "late", "restarts", "clock", "allowance", "_lost_before", "_sequences",
     )  # fmt: skip
 
     device: str
@@ -75,6 +76,7 @@ class DeviceState:
     restarts: int = 0
     """How often its numbers began again under the same boot."""
     clock: DeviceClock = field(default_factory=DeviceClock)
+    allowance: Allowance = field(default_factory=Allowance)
     _lost_before: int = 0
     _sequences: dict[str, Sequence] = field(default_factory=dict)
 
@@ -114,7 +116,8 @@ class DeviceState:
         }
         return DeviceState(
             self.device, self.adapter, self.placement, self.status, self.boot,
-            newest_us=self.newest_us, _sequences=sequences,
+            newest_us=self.newest_us, allowance=self.allowance.next_session(),
+            _sequences=sequences,
         )  # fmt: skip
 
     def heard(self, first_us: int, last_us: int, samples: int) -> None:

@@ -29,6 +29,7 @@ from sensor_adapters.topics import Message
 log = logging.getLogger(__name__)
 
 MOST_QUEUED = 20_000
+MOST_QUEUED_BYTES = 64 << 20
 MOST_UNSENT = 10_000  # messages that wait for a broker that is away; the next ones are dropped
 KEEPALIVE_S = 30
 SHORT_S, MOST_SHORT = 10.0, 3  # connections that end so soon, so often: somebody takes our place
@@ -55,6 +56,8 @@ class Inbox:
         self._queue: queue.Queue[tuple[Message, _Receipt]] = queue.Queue(MOST_QUEUED)
         self._taken: list[_Receipt] = []
         self._published: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._came_bytes = 0  # of payload; only paho's thread writes it
+        self._taken_bytes = 0  # only who takes writes it
         self.waited = 0
         """Messages that found the queue full and held the network back."""
         self.connections = 0
@@ -180,6 +183,11 @@ class Inbox:
             Message(topic, bytes(message.payload), received_us, bool(message.retain)),
             _Receipt(self.connections, message.mid, message.qos),
         )
+        if self._queued_bytes > MOST_QUEUED_BYTES:
+            self.waited += 1
+            while self._queued_bytes > MOST_QUEUED_BYTES and not self._stopping.wait(0.02):
+                pass
+        self._came_bytes += len(stamped[0].payload)
         try:
             self._queue.put_nowait(stamped)
         except queue.Full:
@@ -188,6 +196,10 @@ class Inbox:
                 with contextlib.suppress(queue.Full):
                     self._queue.put(stamped, timeout=0.5)
                     return
+
+    @property
+    def _queued_bytes(self) -> int:
+        return self._came_bytes - self._taken_bytes
 
     @property
     def queued(self) -> int:
@@ -207,6 +219,7 @@ class Inbox:
                 message, receipt = self._queue.get(block=not index, timeout=wait_s)
                 if receipt.qos:
                     self._taken.append(receipt)
+                self._taken_bytes += len(message.payload)
                 yield message
         except queue.Empty:
             return

@@ -70,7 +70,8 @@ class Pipeline:
         """Let a station begin with nothing heard."""
         station = self._config.stations[id_]
         manifests = [self._models[folder].bundle.manifest for folder in station.bundles]
-        self.stations[id_] = Station(id_, station, manifests, self._config.time, session)
+        time, limits = self._config.time, self._config.limits
+        self.stations[id_] = Station(id_, station, manifests, time, session, limits)
 
     def changed(self) -> list[Station]:
         """Return the stations that were told something since last asked."""
@@ -96,6 +97,11 @@ class Pipeline:
                 return  # a birth or will from before our time; the next reading tells
             if message.retained:
                 raise Refused("a retained payload is old news, expected a live one")
+            if len(message.payload) > self._config.limits.payload_bytes:
+                raise Refused(
+                    f"payload of {len(message.payload)} bytes, expected at most"
+                    f" {self._config.limits.payload_bytes} (limits.payload_bytes)"
+                )
             if topic.kind not in (device.adapter, STATUS):
                 raise Refused(f"topic is of kind {topic.kind!r}, expected {device.adapter}")
             if topic.kind == STATUS:
@@ -170,6 +176,7 @@ class Pipeline:
             device.messages += 1
         elif not device.is_new(status.boot, status.seq):
             return
+        station.allow(device)
         device.status = status.state
         if status.state != "online" and station.is_over:
             self._end_session(station)

@@ -7,14 +7,18 @@ set right), or because the wall clock sides with a reading against the station's
 
 from dataclasses import replace
 
+from edge.allowance import Allowance
 from edge.bundle import Manifest
-from edge.config import Station as StationConfig, Time
+from edge.config import Limits, Station as StationConfig, Time
 from edge.devices import DeviceState
 from edge.lanes import Lane
 from edge.relay import Relay, Turn
 from edge.timeline import NEVER_US, Timeline, Track
 from sensor_adapters.adapter import load_adapter
 from sensor_adapters.samples import DecodeError, Samples
+
+NO_LIMITS = Limits()
+"""But those that hold where nothing is said."""
 
 
 class Refused(Exception):
@@ -27,7 +31,13 @@ class Station:
     LASTING = ("session", "devices", "timeline", "relay", "lanes", "silent_us", "_seen_us")
 
     def __init__(
-        self, id_: str, config: StationConfig, manifests: list[Manifest], time: Time, session: int
+        self,
+        id_: str,
+        config: StationConfig,
+        manifests: list[Manifest],
+        time: Time,
+        session: int,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         """Take the models' manifests in the order of the configuration.
 
@@ -40,9 +50,12 @@ class Station:
         self._step_us = min(m.step_us for m in manifests)
         self._delay_us = max(m.delay_steps * m.step_us for m in manifests)
         self.devices = {
-            one: DeviceState(one, device.adapter, device.placement)
+            one: DeviceState(
+                one, device.adapter, device.placement,
+                allowance=Allowance(limits.messages_per_s, limits.burst_messages),
+            )
             for one, device in config.devices.items()
-        }
+        }  # fmt: skip
         self._begin(session)
 
     def _begin(self, session: int) -> None:
@@ -82,7 +95,8 @@ class Station:
 
         Raises:
             DecodeError: the adapter refuses it.
-            Refused: the adapter failed, or its time is too far ahead of the station's.
+            Refused: the adapter failed, its time is too far ahead of the station's, or the device
+            sends too much.
         """
         try:
             samples = load_adapter(device.adapter).decode(device.device, payload)
@@ -107,7 +121,21 @@ class Station:
                     f"time is {ahead_us / 1e6:.0f} s ahead of its station,"
                     f" expected at most {self._time.max_jump_s:g} s: is its clock right?"
                 )
+        self.allow(device, int(time_us[-1]) if len(samples) else None)
         return replace(samples, time_us=time_us)
+
+    @staticmethod
+    def allow(device: DeviceState, time_us: int | None = None) -> None:
+        """Take a message off what a device may send.
+
+        Raises:
+            Refused: it has nothing left.
+        """
+        if not device.allowance.take(time_us):
+            raise Refused(
+                f"sends more than {device.allowance.per_s:g} messages in a second of its own time,"
+                " expected fewer, or more in limits.messages_per_s"
+            )
 
     @property
     def is_silent(self) -> bool:

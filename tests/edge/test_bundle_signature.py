@@ -53,7 +53,11 @@ def folder(tmp_path) -> Path:
 
 
 def key(signer: Signer) -> bundle_signature.PublicKey:
-    found = trusted(Bundles(public_key=signer.public))
+    return of(Bundles(public_key=signer.public))
+
+
+def of(settings: Bundles) -> bundle_signature.PublicKey:
+    found = trusted(settings)
     assert found is not None
     return found
 
@@ -147,8 +151,7 @@ def test_what_minisign_signs_is_taken_and_what_is_changed_after_is_not(folder, t
             ["minisign", "-S", *more, "-s", secret, "-m", folder / MANIFEST, "-t", "für Osaka"],
             check=True, capture_output=True, input=b"\n",
         )  # fmt: skip
-        by = trusted(Bundles(public_key_file=str(public)))
-        assert by is not None
+        by = of(Bundles(public_key_file=str(public)))
         assert check(folder, by) == "für Osaka"
         assert by.name in public.read_text()
     bundles.write(folder, msgspec.structs.replace(bundles.load(folder).manifest, name="other"))
