@@ -25,7 +25,8 @@ from tests.test_bad_input import (
     encoded,
     shift,
     site,
-    status,  # noqa: F401: likewise
+    status,
+    wrist,
 )
 
 
@@ -119,14 +120,14 @@ def test_a_new_session_gives_nothing_anew():
 def test_births_count_as_well(warnings):
     one = board(messages_per_s=1, burst_messages=10)
     one.hear(status("scan", "online", 1, seq) for seq in range(1, 101)).finish()
-    assert one.device("scan").rejected == 90
+    assert one.pipeline.refused == 90
     assert len(warnings()) == 1
 
 
 @pytest.mark.fault("F11")
 def test_a_payload_beyond_the_limit_is_not_even_read(monkeypatch, undisturbed, warnings):
     said = shift(range(60))
-    long = replace(said[30], payload=b'{"v":1,' + b" " * 4000 + said[30].payload[1:])
+    long = replace(wrist(30), payload=b" " * 4000 + wrist(30).payload)
     one = board(payload_bytes=4000)
     with monkeypatch.context() as patch:
         patch.setattr(one.pipeline.stations["pack-1"], "decode", None)
