@@ -29,6 +29,7 @@ NUMPY_LOADS = {"load", "fromregex", "genfromtxt"}
 def problems(name: str, source: str) -> Iterator[str]:
     """Yield what a module may not do, each as ``line: what``."""
     for node in ast.walk(ast.parse(source)):
+        line = getattr(node, "lineno", 0)
         match node:
             case ast.Import(names=names):
                 found = [one.name for one in names]
@@ -38,13 +39,13 @@ def problems(name: str, source: str) -> Iterator[str]:
                 found = []
         for one in found:
             if one.split(".")[0] in MODULES:
-                yield f"{node.lineno}: imports {one}"
+                yield f"{line}: imports {one}"
             if one.split(".")[0] == "subprocess" and name not in STARTS_PROGRAMS:
-                yield f"{node.lineno}: imports subprocess"
+                yield f"{line}: imports subprocess"
             if one.split(".")[0] == "multiprocessing" and name not in OWN_PROCESSES:
-                yield f"{node.lineno}: imports multiprocessing"
+                yield f"{line}: imports multiprocessing"
             if one.startswith("os.") and _is_of_os(one.removeprefix("os.")):
-                yield f"{node.lineno}: imports {one}"
+                yield f"{line}: imports {one}"
         if isinstance(node, ast.Call):
             yield from _calls(name, node)
 
