@@ -12,42 +12,44 @@ from typing import ClassVar
 from edge.timeline import NEVER_US
 
 DEFAULT_PER_S, DEFAULT_BURST = 1000.0, 10_000
+BACK_US = 60_000_000
+"""A time this much earlier is no straggler: the device's clock was set back, or it restarted."""
 
 
 @dataclass
 class Allowance:
     """The messages that one device has left."""
 
-    LASTING: ClassVar = ("left", "newest_us")
+    LASTING: ClassVar = ("left", "boot", "newest_us")
 
     per_s: float = DEFAULT_PER_S
-    """By event time."""
+    """By the times that the device itself gives its readings."""
     burst: int = DEFAULT_BURST
     """That fit into the bucket."""
     left: float = -1.0
+    boot: str = ""
     newest_us: int = NEVER_US
-    """Event time up to which it was filled."""
+    """Time, by the clock of that boot, up to which the bucket was filled."""
 
     def __post_init__(self) -> None:
         if self.left < 0:
             self.left = float(self.burst)
 
-    def take(self, time_us: int | None = None) -> bool:
+    def take(self, boot: str = "", time_us: int | None = None) -> bool:
         """Take one message out; return whether there was one.
 
         Args:
-            time_us: event time of its newest reading, if it has one; older ones fill nothing.
+            boot: the device's.
+            time_us: of its newest reading, if it has one.
         """
         if time_us is not None:
-            if self.newest_us != NEVER_US and time_us > self.newest_us:
+            if boot != self.boot or time_us < self.newest_us - BACK_US:
+                self.boot, self.newest_us = boot, time_us
+            if time_us > self.newest_us:
                 gained = (time_us - self.newest_us) * 1e-6 * self.per_s
                 self.left = min(self.left + gained, float(self.burst))
-            self.newest_us = max(self.newest_us, time_us)
+                self.newest_us = time_us
         if self.left < 1:
             return False
         self.left -= 1
         return True
-
-    def next_session(self) -> "Allowance":
-        """Return what is left as time begins anew."""
-        return Allowance(self.per_s, self.burst, self.left)

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -85,6 +86,8 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Who decodes its payloads: ``imu``, ``pose``, ``state``, ``event``, or another package's."""
     placement: str
     """Where it sits, in the words of the model: ``right_wrist``, ``scanner``."""
+    clock: Literal["device", "arrival"] = "device"
+    """``arrival``: its clock is wrong; its readings are placed by when they arrive."""
 
 
 class Station(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from edge.allowance import Allowance
 from edge.clock import DeviceClock
+from edge.leaps import Lead
 from edge.timeline import NEVER_US
 
 MOST_MISSING = 1000  # sequence numbers that may still come; beyond, the oldest count as lost
@@ -56,7 +57,8 @@ class DeviceState:
 
     LASTING: ClassVar = (
         "status", "boot", "first_us", "last_us", "newest_us", "messages", "samples", "rejected",
-        "duplicated", "late", "restarts", "clock", "allowance", "_lost_before", "_sequences",
+        "duplicated", "late", "restarts", "clock", "lead", "allowance", "_lost_before",
+        "_sequences",
     )  # fmt: skip
 
     device: str
@@ -76,6 +78,7 @@ class DeviceState:
     restarts: int = 0
     """How often its numbers began again under the same boot."""
     clock: DeviceClock = field(default_factory=DeviceClock)
+    lead: Lead = field(default_factory=Lead)
     allowance: Allowance = field(default_factory=Allowance)
     _lost_before: int = 0
     _sequences: dict[str, Sequence] = field(default_factory=dict)
@@ -116,9 +119,14 @@ class DeviceState:
         }
         return DeviceState(
             self.device, self.adapter, self.placement, self.status, self.boot,
-            newest_us=self.newest_us, allowance=self.allowance.next_session(),
+            newest_us=self.newest_us, lead=self.lead, allowance=self.allowance,
             _sequences=sequences,
         )  # fmt: skip
+
+    def is_newest(self, boot: str, seq: int | None) -> bool:
+        """Is this the newest number of its start?"""
+        known = self._sequences.get(boot)
+        return known is not None and known.newest == seq
 
     def heard(self, first_us: int, last_us: int, samples: int) -> None:
         """Note readings in event time."""

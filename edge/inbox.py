@@ -22,6 +22,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge.board_clock import machine_us
 from sensor_adapters.broker_access import CREDENTIALS, REFUSED, WANTS_TLS, let_in, trouble
 from sensor_adapters.settings import Broker
 from sensor_adapters.topics import Message
@@ -178,9 +179,8 @@ class Inbox:
             topic = message.topic
         except UnicodeDecodeError:
             topic = "(not UTF-8)"
-        received_us = time.time_ns() // 1000
         stamped = (
-            Message(topic, bytes(message.payload), received_us, bool(message.retain)),
+            Message(topic, bytes(message.payload), machine_us(), bool(message.retain)),
             _Receipt(self.connections, message.mid, message.qos),
         )
         if self._queued_bytes > MOST_QUEUED_BYTES:
@@ -208,6 +208,8 @@ class Inbox:
 
     def take(self, wait_s: float, most: int) -> Iterator[Message]:
         """Yield up to ``most`` messages, waiting at most ``wait_s`` for the first.
+
+        They are stamped by ``machine_us``, not UTC: the clock may be set while they wait.
 
         Raises:
             BrokerRefused: the broker turned us away for good.

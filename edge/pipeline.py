@@ -7,6 +7,7 @@ of one model in one call, and returns what the log and the broker shall hear of 
 import logging
 from collections import Counter
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -17,7 +18,15 @@ from edge.config import SiteConfig
 from edge.devices import DeviceState
 from edge.engine import Engine
 from edge.lanes import Lane
-from edge.records import DeviceRecord, GapRecord, Record, SegmentRecord, SwitchRecord
+from edge.records import (
+    ClockRecord,
+    DeviceRecord,
+    GapRecord,
+    Record,
+    SegmentRecord,
+    SwitchRecord,
+    UnsyncedRecord,
+)
 from edge.relay import Relay, Switch
 from edge.station import Refused, Station
 from edge.timeline import NEVER_US
@@ -40,6 +49,17 @@ class Model:
 
     bundle: Bundle
     engine: Engine
+
+
+@dataclass(frozen=True)
+class BoardTime:
+    """How the board's clock stands."""
+
+    is_synced: bool = True
+    boot_id: str = ""
+    """Of the board's start."""
+    base_us: int = 0
+    """UTC less the time since that start."""
 
 
 class Pipeline:
@@ -65,6 +85,9 @@ class Pipeline:
         self._ended: list[Record] = []
         self._now_us = 0
         self._advanced_us: int | None = None
+        self.board = BoardTime()
+        """Told by whoever looks at the clock."""
+        self._doubted = dict[str, int]()  # session that was said to be unsynced, by station
 
     def begin(self, id_: str, session: int) -> None:
         """Let a station begin with nothing heard."""
@@ -145,6 +168,7 @@ class Pipeline:
 
     def _samples(self, station: Station, device: DeviceState, message: Message) -> None:
         who, restarts = f"{station.id}/{device.device}", device.restarts
+        was_undecided = station.is_undecided
         samples = station.decode(device, message.payload, message.received_us)
         if samples is None:
             return
@@ -157,8 +181,13 @@ class Pipeline:
             )
         if station.starts_anew(samples, message.received_us):
             log.info("%s: time begins anew; session %d ends", station.id, station.session)
+            has_leapt = station.has_leapt
             self._end_session(station)
+            if has_leapt:
+                self._ended.append(self._clock(station, "follows"))
             device = station.devices[device.device]
+        elif was_undecided and station.has_stayed and not station.is_undecided:
+            self._ended.append(self._clock(station, "differs"))
         if late := station.add(device, samples):
             behind_s = (station.timeline.watermark_us - int(samples.time_us[0])) / 1e6
             self.complaints.add(
@@ -167,6 +196,39 @@ class Pipeline:
                 f" expected within {self._config.time.lateness_s:g} s; they were left out",
                 self._now_us,
             )
+
+        if station.is_by_board and not self.board.is_synced:
+            self._doubt(station)
+
+    def _doubt(self, station: Station) -> None:
+        """Say once that nothing vouches for a session's times."""
+        if self._doubted.get(station.id) != station.session:
+            self._doubted[station.id] = station.session
+            board = self.board
+            self._ended.append(
+                UnsyncedRecord(station.id, station.session, board.boot_id, board.base_us)
+            )
+
+    def _clock(
+        self, station: Station, what: Literal["follows", "differs", "synced"]
+    ) -> ClockRecord:
+        return ClockRecord(station.id, self.board.boot_id, self.board.base_us, what)
+
+    def leapt(self, by_us: int, now_us: int) -> None:
+        """Take note that the board's clock was set; ``now_us`` by the new one."""
+        if self._advanced_us is not None:
+            self._advanced_us += by_us
+        for station in self.stations.values():
+            station.leapt(by_us, now_us)
+
+    def synced(self) -> None:
+        """Take note that the board's clock is found to be right."""
+        self._doubted.clear()
+        self._ended += [
+            self._clock(station, "synced")
+            for station in self.stations.values()
+            if not station.is_undecided
+        ]
 
     def _status(self, station: Station, device: DeviceState, message: Message) -> None:
         status = decode_header(_status_decoder, device.device, message.payload)

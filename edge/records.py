@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Literal
 
 from edge.segments import Segment
 
@@ -132,6 +133,29 @@ class OutgoingRecord:
     payload: str
 
 
+@dataclass(frozen=True)
+class UnsyncedRecord:
+    """A session's times may be by the board's clock, and nothing vouches for that."""
+
+    station: str
+    session: int
+    boot_id: str
+    """Of the board's start."""
+    base_us: int
+    """UTC less the time since that start."""
+
+
+@dataclass(frozen=True)
+class ClockRecord:
+    """The board's clock was set, or found to be right: what that means for a station's sessions."""
+
+    station: str
+    boot_id: str
+    base_us: int
+    what: Literal["follows", "differs", "synced"]
+    """Its times leapt with the clock; they did not; or the clock is right as it stands."""
+
+
 Record = (
     SegmentRecord
     | GapRecord
@@ -141,4 +165,6 @@ Record = (
     | StationRecord
     | CheckpointRecord
     | OutgoingRecord
+    | UnsyncedRecord
+    | ClockRecord
 )

@@ -5,6 +5,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ import numpy as np
 
 from edge import checkpoint
 from edge.announce import Announcer
+from edge.board_clock import LEAP_US, BoardClock
 from edge.checkpoint import Unfit
 from edge.config import SiteConfig
 from edge.inbox import Inbox
 from edge.pace import Pace
-from edge.pipeline import Pipeline
+from edge.pipeline import BoardTime, Pipeline
 from edge.records import (
     CheckpointRecord,
     OutgoingRecord,
@@ -36,11 +38,6 @@ MOST_MESSAGES = 256
 UPDATE_S, HEALTH_S = 5.0, 30.0
 MOST_AT_ONCE = 5000
 """Of the outbox; the rest follows when these are gone."""
-
-
-def now_us() -> int:
-    """Return Unix microseconds: the one place where the board reads its clock."""
-    return time.time_ns() // 1000
 
 
 def peak_mb() -> float:
@@ -66,16 +63,18 @@ class Service:
             LogError: the log can not be used.
         """
         self._config = config
+        self._clock = BoardClock()
         models = load_models(config)
         self._log = SqliteLog(Path(config.log.path))
         self._pipeline = Pipeline(config, models, {})
         self._made_of = {id_: made_of(config, id_, models) for id_ in config.stations}
+        self._look_at_clock()
         self._go_on()
         opened = [r for r in self._pipeline.open_segments() if isinstance(r, SegmentRecord)]
         going_on = [record.id for record in opened]
         if orphans := self._log.end_orphans(going_on):
             log.warning("%d segments were left open by a run that did not end in order", orphans)
-        self._log.write(start_records(config, models, now_us()))
+        self._log.write(start_records(config, models, self._clock.now_us()))
         boot = uuid.uuid4().hex[:12]
         self._announce = Announcer(config.site, config.node, boot, version("solosense"))
         prefix = base(config.site, config.node)
@@ -83,7 +82,7 @@ class Service:
         client_id = f"solosense-edge-{config.site}-{config.node}"
         for id_ in going_on:
             self._announce.knows(id_)
-        will = self._announce.status("offline", now_us())
+        will = self._announce.status("offline", self._clock.now_us())
         self._inbox = Inbox(config.broker, client_id, topics, will)
         self._request = f"{prefix}/request/"
         self._pace = Pace(config.log.checkpoint_s)
@@ -105,6 +104,10 @@ class Service:
                 except Unfit as error:
                     log.warning("%s does not go on from its checkpoint: %s", id_, error)
             self._pipeline.begin(id_, session)
+        for id_, station in self._pipeline.stations.items():
+            base_us = self._log.unsynced_base_us(id_, self._clock.boot_id)
+            if base_us is not None and abs(self._clock.base_us - base_us) >= LEAP_US:
+                station.leapt(self._clock.base_us - base_us, self._clock.now_us())
         if found:
             log.warning("%s: going on from where the last run was cut off", ", ".join(found))
 
@@ -118,10 +121,12 @@ class Service:
                 if self._inbox.connections != connections:
                     connections = self._inbox.connections
                     self._send_left()
-                    self._publish(self._announce.status("online", now_us()), retain=True)
+                    online = self._announce.status("online", self._clock.now_us())
+                    self._publish(online, retain=True)
                     self._publish(self._announce.health(self.health()), retain=True)
                 if time.monotonic() - updated_s > UPDATE_S:
                     updated_s = time.monotonic()
+                    self._look_at_clock()
                     self._pending += self._pipeline.open_segments()
                 if time.monotonic() - health_s > HEALTH_S:
                     health_s = time.monotonic()
@@ -130,7 +135,7 @@ class Service:
                     self._send_left()
                     self._publish(self._announce.health(self.health()), retain=True)
         except BaseException:  # nothing is acknowledged: the next start goes on where this was
-            self._inbox.stop(self._announce.status("offline", now_us()))
+            self._inbox.stop(self._announce.status("offline", self._clock.now_us()))
             self._log.close()
             raise
         self._end()
@@ -138,7 +143,7 @@ class Service:
     def _end(self) -> None:
         """End all sessions in order."""
         try:
-            at_us = now_us()
+            at_us = self._clock.now_us()
             self._pending += self._pipeline.finish(at_us)
             self._pending += [
                 CheckpointRecord(station.id, station.session, at_us, None)
@@ -148,7 +153,7 @@ class Service:
             self._inbox.acknowledge()
             self._tell_actions()
         finally:
-            self._inbox.stop(self._announce.status("stopped", now_us()))
+            self._inbox.stop(self._announce.status("stopped", self._clock.now_us()))
             try:
                 self._log.write([], self._sent())
             finally:
@@ -156,14 +161,17 @@ class Service:
 
     def _round(self) -> None:
         """Take what has come, infer what is complete, make it durable, tell it."""
-        taken = list(self._inbox.take(WAIT_S, MOST_MESSAGES))
+        stamped = list(self._inbox.take(WAIT_S, MOST_MESSAGES))
+        self._follow_clock()
+        base_us = self._clock.base_us
+        taken = [replace(one, received_us=one.received_us + base_us) for one in stamped]
         pings = []
         for message in taken:
             if message.topic.startswith(self._request):
                 pings.append(message)
             else:
                 self._pipeline.push(message)
-        self._pending += self._pipeline.advance(now_us())
+        self._pending += self._pipeline.advance(self._clock.now_us())
         is_due = self._pace.due(time.monotonic(), self._inbox.waiting, len(taken)) or bool(pings)
         if is_due:
             self._pending += self._checkpoints()
@@ -172,14 +180,29 @@ class Service:
             self._inbox.acknowledge()
             self._pace.done(time.monotonic())
         if taken:
-            self._durable_ms.append((now_us() - taken[0].received_us) / 1000)
+            self._durable_ms.append((self._clock.now_us() - taken[0].received_us) / 1000)
         self._tell_actions()
         for ping in pings:
             self._answer(ping)
 
+    def _follow_clock(self) -> None:
+        """Let all stations know where the board's clock was set."""
+        if leap_us := self._clock.look():
+            log.warning("the board's clock was set by %+.1f s", leap_us / 1e6)
+            self._look_at_clock()
+            self._pipeline.leapt(leap_us, self._clock.now_us())
+
+    def _look_at_clock(self) -> None:
+        """See whether anything vouches for the clock."""
+        clock, before = self._clock, self._pipeline.board
+        is_synced = clock.is_synced()
+        self._pipeline.board = BoardTime(is_synced, clock.boot_id, clock.base_us)
+        if is_synced and not (before.is_synced and before.boot_id):
+            self._pipeline.synced()
+
     def _checkpoints(self) -> list[Record]:
         """Return what stations that heard something need to go on where they are."""
-        at_us = now_us()
+        at_us = self._clock.now_us()
         return [
             CheckpointRecord(
                 one.id, one.session, at_us, checkpoint.content(one, self._made_of[one.id])
@@ -266,7 +289,8 @@ class Service:
         }  # fmt: skip
         return {
             "ok": True,
-            "ts": now_us(),
+            "clock": {"synced": self._pipeline.board.is_synced, "set": self._clock.leaps},
+            "ts": self._clock.now_us(),
             "cpu_s": round(time.process_time(), 3),
             "peak_mb": peak_mb(),
             "messages": self._pipeline.messages,

@@ -5,6 +5,7 @@ synchronous NORMAL: a killed program loses nothing that ``write`` returned from;
 take the newest batches, never tear one.
 """
 
+import logging
 import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
@@ -13,8 +14,10 @@ from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
+from edge.clock_repair import UNSYNCED, settle
 from edge.records import (
     CheckpointRecord,
+    ClockRecord,
     DeviceRecord,
     GapRecord,
     ModelRecord,
@@ -23,8 +26,11 @@ from edge.records import (
     SegmentRecord,
     StationRecord,
     SwitchRecord,
+    UnsyncedRecord,
 )
 from edge.timeline import NEVER_US
+
+log = logging.getLogger(__name__)
 
 SCHEMA = Path(__file__).parent / "schema"
 MIGRATION_SET = "solosense.edge"
@@ -92,6 +98,7 @@ OUTGOING = "INSERT OR REPLACE INTO outbox (id, type, topic, payload) VALUES (?, 
 SENT = "DELETE FROM outbox WHERE id = ? AND type = ?"
 STATEMENTS = (  # models first: segments refer to them
     MODEL, STATION, SEGMENT, GAP, SWITCH, DEVICE, CHECKPOINT, NO_CHECKPOINT, OUTGOING,
+    UNSYNCED,
 )  # fmt: skip
 
 
@@ -143,7 +150,10 @@ class SqliteLog:
             return
         models = self._models | {r.name: r.sha256 for r in batch if isinstance(r, ModelRecord)}
         rows: dict[str, list[Row]] = {statement: [] for statement in STATEMENTS}
+        clocks = [record for record in batch if isinstance(record, ClockRecord)]
         for record in batch:
+            if isinstance(record, ClockRecord):
+                continue
             statement, row = self._row(record, models)
             rows[statement].append(row)
         with self._transaction():
@@ -151,6 +161,9 @@ class SqliteLog:
                 if values:
                     self._connection.executemany(statement, values)
             self._connection.executemany(SENT, gone)
+            for one in clocks:  # last: they move rows of their own batch, too
+                if moved := settle(self._connection, one):
+                    log.warning("%s: %d rows moved, since the clock was set", one.station, moved)
         self._models = models
 
     def end_orphans(self, going_on: Collection[str] = ()) -> int:
@@ -183,6 +196,16 @@ class SqliteLog:
         with _explained(self._path):
             return [OutgoingRecord(*row) for row in self._connection.execute(query, (most,))]
 
+    def unsynced_base_us(self, station: str, boot_id: str) -> int | None:
+        """Return by which base a station's newest unsynced session of this start was timed."""
+        query = (
+            "SELECT base_us FROM unsynced_sessions WHERE station = ? AND boot_id = ?"
+            " AND NOT settled ORDER BY session DESC LIMIT 1"
+        )
+        with _explained(self._path):
+            found = self._connection.execute(query, (station, boot_id)).fetchone()
+        return found[0] if found else None
+
     def next_session(self, station: str) -> int:
         """Return the number of a station's next session: 1, or one more than any in the log."""
         query = """
@@ -191,6 +214,7 @@ class SqliteLog:
             UNION ALL SELECT max(session) FROM gaps WHERE station = :station
             UNION ALL SELECT max(session) FROM switches WHERE station = :station
             UNION ALL SELECT max(session) FROM device_states WHERE station = :station
+            UNION ALL SELECT max(session) FROM unsynced_sessions WHERE station = :station
             UNION ALL SELECT max(session) FROM checkpoints WHERE station = :station)
         """
         with _explained(self._path):
@@ -246,6 +270,9 @@ class SqliteLog:
             return CHECKPOINT, (r.station, r.session, r.saved_us, r.content)
         if isinstance(r, OutgoingRecord):
             return OUTGOING, (r.id, r.type, r.topic, r.payload)
+        if isinstance(r, UnsyncedRecord):
+            return UNSYNCED, (r.station, r.session, r.boot_id, r.base_us)
+        raise TypeError(f"found {type(r).__name__}, expected a record that is a row")
 
     def _newest_models(self) -> dict[str, str]:
         """Return the SHA-256 of each model name's latest load."""

@@ -28,7 +28,10 @@ class Refused(Exception):
 class Station:
     """The state of one station; one session at a time."""
 
-    LASTING = ("session", "devices", "timeline", "relay", "lanes", "silent_us", "_seen_us")
+    LASTING = (
+        "session", "devices", "timeline", "relay", "lanes", "silent_us", "has_leapt",
+        "is_by_board", "_began_before", "_seen_us",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -70,6 +73,13 @@ class Station:
         ]
         self.silent_us = 0
         """Wall time since the newest reading that came in time, as far as the board was awake."""
+        self.has_leapt = False
+        """Was the clock set by which its times are made? Then another session begins."""
+        self.is_by_board = False
+        """May its times be by the board's clock?"""
+        self.has_stayed = False
+        """Did the device that was heard last prove not to live by the board's clock?"""
+        self._began_before = False  # before the board's clock was set
         self._seen_us = NEVER_US
 
     @property
@@ -112,30 +122,66 @@ class Station:
             newest_us = NEVER_US  # no word on whether the device restarted
         if not device.is_new(samples.boot, samples.seq, newest_us):
             return None
+        self.allow(device, samples.boot, int(samples.time_us[-1]) if len(samples) else None)
+        if self._config.devices[device.device].clock == "arrival":
+            samples = replace(samples, clock="device")
         first_us = received_us if samples.received_us is None else samples.received_us
-        time_us = device.clock.event_time_us(samples, first_us)
+        self._follow(device, samples, first_us, received_us)
+        is_in_order = device.is_newest(samples.boot, samples.seq)
+        time_us = device.clock.event_time_us(samples, first_us, is_in_order=is_in_order)
         if len(samples) and not self.is_silent:
             ahead_us = self._ahead_us(newest_us := int(time_us[-1]))
-            if ahead_us > self._time.max_jump_us and not self._is_astray(newest_us, received_us):
+            is_far = ahead_us > self._time.max_jump_us and not self.has_leapt
+            if is_far and not self._is_astray(newest_us, received_us):
                 raise Refused(
                     f"time is {ahead_us / 1e6:.0f} s ahead of its station,"
                     f" expected at most {self._time.max_jump_s:g} s: is its clock right?"
                 )
-        self.allow(device, int(time_us[-1]) if len(samples) else None)
         return replace(samples, time_us=time_us)
 
     @staticmethod
-    def allow(device: DeviceState, time_us: int | None = None) -> None:
+    def allow(device: DeviceState, boot: str = "", time_us: int | None = None) -> None:
         """Take a message off what a device may send.
 
         Raises:
             Refused: it has nothing left.
         """
-        if not device.allowance.take(time_us):
+        if not device.allowance.take(boot, time_us):
             raise Refused(
                 f"sends more than {device.allowance.per_s:g} messages in a second of its own time,"
                 " expected fewer, or more in limits.messages_per_s"
             )
+
+    def _follow(
+        self, device: DeviceState, samples: Samples, first_us: int, received_us: int
+    ) -> None:
+        """See whether a device's times leapt where the board's clock did."""
+        if not len(samples):
+            return
+        if samples.clock == "device" and samples.received_us is None:
+            self.is_by_board = True
+            return
+        of_us = int(samples.time_us[-1]) if samples.clock == "utc" else first_us
+        leap_us = device.lead.heard(of_us, received_us)
+        self.has_stayed = leap_us == 0
+        self.is_by_board |= abs(of_us - received_us) <= self._time.max_jump_us
+        if leap_us:
+            self.has_leapt |= self._began_before
+            device.clock.leapt(leap_us)
+
+    def leapt(self, by_us: int, now_us: int) -> None:
+        """Take note that the board's clock was set: what it stamped goes on elsewhere."""
+        self._began_before = self.timeline.newest_us != NEVER_US
+        for device in self.devices.values():
+            device.lead.leapt(by_us, now_us)
+            if device.lead.lead_us is None and device.last_us != NEVER_US:
+                device.clock.leapt(by_us)
+                self.has_leapt = True
+
+    @property
+    def is_undecided(self) -> bool:
+        """Is it not known yet whether its times follow a clock that was set?"""
+        return self.has_leapt or any(device.lead.is_open for device in self.devices.values())
 
     @property
     def is_silent(self) -> bool:
@@ -160,7 +206,7 @@ class Station:
         if not len(samples) or self.timeline.newest_us == NEVER_US:
             return False
         time_us = int(samples.time_us[-1])
-        if self._is_astray(time_us, received_us):
+        if self.has_leapt or self._is_astray(time_us, received_us):
             return True
         if not self.is_silent:
             return False

@@ -77,6 +77,7 @@ class PortWorker(threading.Thread):
             finally:
                 self.is_open = False
                 port.close()  # before the wait, or it comes back under another name
+                self._hand_on(*self._readings.rest())
 
     def _read(self, port: SerialPort) -> None:
         while not self._stopping.is_set():
@@ -86,30 +87,28 @@ class PortWorker(threading.Thread):
                 self._frames(port, data, host)
             if self.lines is not None:
                 self.lines.alive(host)
-                for outgoing in self.lines.heard(data, host) if data else self.lines.due(host):
-                    self._hand_on(outgoing)
+                self._hand_on(*(self.lines.heard(data, host) if data else self.lines.due(host)))
 
     def _frames(self, port: SerialPort, data: bytes, host: Host) -> None:
         for placed in self.board.heard(data, host):
+            if placed.schema.name not in self._config.targets:
+                self.board.counts[f"stream {placed.schema.name} goes nowhere"] += 1
+                continue
             try:
-                outgoing = self._readings.of(placed)
+                self._hand_on(*self._readings.of(placed))
             except MessageError as error:
                 self.board.counts["unreadable"] += 1
                 self.board.logs.append(str(error))
-                continue
-            if outgoing is None:
-                self.board.counts[f"stream {placed.schema.name} goes nowhere"] += 1
-            else:
-                self._hand_on(outgoing)
+        self._hand_on(*self._readings.due(host))
         if self.board.is_alive(host):
-            for outgoing in self._readings.beats(host):
-                self._hand_on(outgoing)
+            self._hand_on(*self._readings.beats(host))
         if due := self.board.due(host):
             port.write(due)
 
-    def _hand_on(self, outgoing: Outgoing) -> None:
-        self.put += 1
-        self._put(outgoing)
+    def _hand_on(self, *outgoing: Outgoing) -> None:
+        self.put += len(outgoing)
+        for one in outgoing:
+            self._put(one)
 
     def _say(self, text: str) -> None:
         """Say what is wrong once, and once that it is well again."""

@@ -1,13 +1,17 @@
-"""From a board's readings to payloads for MQTT, one a frame, and heartbeats between.
+"""From a board's readings to payloads for MQTT, and heartbeats between.
 
 A schema's kind says the adapter: sampled readings with ``acc_x…z``, and ``gyr_x…z`` if there are,
 are an inertial unit's; a level's first channel is its state; of events only that they happened
 counts, and what they say. While the board lives, levels are repeated and events say that nothing
 happened, so that silence means what it should.
+
+An event or a level is a payload at once. Frames of sampled readings that follow each other within
+``TOGETHER_US`` share one: a board that fills its line sends 700 a second. None is lost in between,
+so a payload's number still tells how many frames were lost before it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -20,6 +24,9 @@ from sensor_adapters.payloads import brief
 from sensor_adapters.samples import US_PER_S, Floats, Int64s, Samples, Stream as Wanted
 
 BEAT_US = 5 * US_PER_S
+TOGETHER_US = US_PER_S // 20
+MOST_BYTES = 6000
+"""Of frames in one payload: 500 readings of six 16-bit channels."""
 ADAPTERS = {Kind.SAMPLED: "imu", Kind.LEVEL: "state", Kind.EVENT: "event"}
 
 
@@ -50,6 +57,8 @@ class _Source:
     seq: int = -1
     said_us: int = 0
     on: float = 0.0
+    held: list[Placed] = field(default_factory=list)
+    """Sampled readings that wait for those that follow soon; of one clock, none lost between."""
 
 
 class Readings:
@@ -65,34 +74,86 @@ class Readings:
         self._kinds: dict[str, Kind] = {}
         self._boot = ""
 
-    def of(self, placed: Placed) -> Outgoing | None:
-        """Return a frame's payload; None for a stream that goes nowhere.
+    def of(self, placed: Placed) -> list[Outgoing]:
+        """Return the payloads that a frame completes; its own may be held a moment.
+
+        None come of a stream that goes nowhere.
 
         Raises:
             MessageError: its records are cut off, or no reading that we know.
         """
         schema, frame = placed.schema, placed.frame
-        boot = f"{self._session}.{placed.start}"
-        if boot != self._boot:
-            self._boot = boot
-            self._sources = {name: _Source(on=one.on) for name, one in self._sources.items()}
         target = self._targets.get(schema.name)
         if target is None:
-            return None
+            return []
+        found = self._begun(f"{self._session}.{placed.start}")
+        source = self._sources.setdefault(schema.name, _Source())
         if frame.type == Type.EVENT:
             values, data = np.ones((1, 1), np.float32), [frame.payload.decode(errors="replace")]
             kind = Kind.EVENT
+        elif schema.kind == Kind.SAMPLED:
+            _check(schema, frame.payload)
+            self._kinds[schema.name] = schema.kind
+            return found + self._hold(schema.name, source, placed)
         else:
             values, data, kind = _rows(schema, frame.payload), [], schema.kind
-        time_us = placed.first_us + schema.dt_us * np.arange(len(values), dtype=np.int64)
-        source = self._sources.setdefault(schema.name, _Source())
         source.seq += 1 + placed.skipped
         source.said_us = placed.received_us
         self._kinds[schema.name] = kind
         if kind == Kind.LEVEL:
             source.on = float(values[-1, 0])
-        samples = self._samples(kind, target, time_us, values, placed)
-        return self._outgoing(kind, target, source, samples, data)
+        samples = self._samples(kind, target, _times(placed, len(values)), values, placed)
+        return [*found, self._outgoing(kind, target, source, samples, data)]
+
+    def _begun(self, boot: str) -> list[Outgoing]:
+        """Number anew from a start on; return what was held until then."""
+        if boot == self._boot:
+            return []
+        found = self.rest()
+        self._boot = boot
+        self._sources = {name: _Source(on=one.on) for name, one in self._sources.items()}
+        return found
+
+    def _hold(self, name: str, source: _Source, placed: Placed) -> list[Outgoing]:
+        """Let a frame wait for the next; return those that it does not go with."""
+        found = []
+        if source.held:
+            last = source.held[-1]
+            each = last.schema.record.itemsize
+            is_next = not placed.skipped and placed.schema == last.schema
+            # its clock may have been found to stand elsewhere meanwhile, and times must rise
+            is_next &= placed.first_us > _times(last, len(last.frame.payload) // each)[-1]
+            size = sum(len(one.frame.payload) for one in source.held) + len(placed.frame.payload)
+            if not is_next or placed.is_utc != last.is_utc or size > MOST_BYTES:
+                found.append(self._let_go(name, source))
+        source.held.append(placed)
+        return found
+
+    def due(self, host: Host) -> list[Outgoing]:
+        """Return the payloads whose frames have waited long enough."""
+        now_us = host.now_us + host.wall_us
+        return [
+            self._let_go(name, source)
+            for name, source in self._sources.items()
+            if source.held and not 0 <= now_us - source.held[0].received_us < TOGETHER_US
+        ]
+
+    def rest(self) -> list[Outgoing]:
+        """Return all that is held."""
+        return [self._let_go(name, one) for name, one in self._sources.items() if one.held]
+
+    def _let_go(self, name: str, source: _Source) -> Outgoing:
+        """Make one payload of the frames that are held."""
+        first, last = source.held[0], source.held[-1]
+        values = _rows(last.schema, b"".join(one.frame.payload for one in source.held))
+        each = last.schema.record.itemsize
+        time_us = [_times(one, len(one.frame.payload) // each) for one in source.held]
+        source.held = []
+        source.seq += 1 + first.skipped
+        source.said_us = last.received_us
+        target, kind = self._targets[name], Kind.SAMPLED
+        samples = self._samples(kind, target, np.concatenate(time_us), values, last)
+        return self._outgoing(kind, target, source, samples, [])
 
     def beats(self, host: Host) -> list[Outgoing]:
         """Return the heartbeats that are due; only while the board lives."""
@@ -131,6 +192,22 @@ class Readings:
         else:
             payload = event.encode(samples, self._boot, seq, data)
         return Outgoing(ADAPTERS[kind], target, self._boot, seq, payload)
+
+
+def _times(placed: Placed, count: int) -> Int64s:
+    """Return (N,) when a frame's readings were."""
+    return placed.first_us + placed.schema.dt_us * np.arange(count, dtype=np.int64)
+
+
+def _check(schema: Schema, payload: bytes) -> None:
+    """Refuse what ``_rows`` would.
+
+    Raises:
+        MessageError: as there.
+    """
+    _places(schema)
+    if not payload or len(payload) % schema.record.itemsize:
+        _rows(schema, payload)
 
 
 def _rows(schema: Schema, payload: bytes) -> Floats:

@@ -5,7 +5,7 @@ does. It is asked what it says up to a time, and told what the host says.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -44,9 +44,16 @@ class VirtualBoard:
     """What its clock began with; it may be changed, and jumps."""
     answers: bool = True
     """Does it say what time it is?"""
+    dt_us: int = DT_US
+    """Between readings of the inertial unit."""
     _deframer: Deframer = field(default_factory=Deframer)
     _seqs: list[int] = field(default_factory=lambda: [0] * len(SCHEMAS))
     _done: int = 0
+
+    @property
+    def schemas(self) -> tuple[Schema, ...]:
+        """What its streams hold."""
+        return (replace(SCHEMAS[IMU], dt_us=self.dt_us), *SCHEMAS[1:])
 
     def clock_us(self, host_us: int) -> int:
         """Return what its clock says, modulo 2^32."""
@@ -57,7 +64,7 @@ class VirtualBoard:
         now_us = self.clock_us(host_us)
         hello = messages.pack_hello(Hello(self.device, self.boot, "virtual"))
         said = [encode(Frame(Type.HELLO, 0, 0, now_us, hello))]
-        for number, schema in enumerate(SCHEMAS):
+        for number, schema in enumerate(self.schemas):
             said.append(encode(Frame(Type.SCHEMA, number, 0, now_us, messages.pack_schema(schema))))
         return b"".join(said)
 
@@ -79,8 +86,8 @@ class VirtualBoard:
     def says(self, host_us: int) -> Iterator[bytes]:
         """Give what it says of itself up to a time, a frame at a time."""
         while True:
-            begins_us = self.started_us + self._done * ROWS * DT_US
-            if begins_us + ROWS * DT_US > host_us:
+            begins_us = self.started_us + self._done * ROWS * self.dt_us
+            if begins_us + ROWS * self.dt_us > host_us:
                 return
             yield self._samples(begins_us)
             if self._done % SCAN_EVERY == SCAN_EVERY - 1:
@@ -91,7 +98,7 @@ class VirtualBoard:
             self._done += 1
 
     def _samples(self, begins_us: int) -> bytes:
-        t = begins_us / 1e6 + np.arange(ROWS) * DT_US / 1e6
+        t = begins_us / 1e6 + np.arange(ROWS) * self.dt_us / 1e6
         rows = np.zeros((ROWS, 6))
         rows[:, :3] = np.stack([0.3 * np.sin(6 * t), 0.2 * np.cos(5 * t), np.ones(ROWS)], 1)
         rows[:, 3:] = np.stack([40 * np.sin(4 * t), 30 * np.cos(3 * t), np.zeros(ROWS)], 1)
@@ -100,5 +107,5 @@ class VirtualBoard:
 
     def _frame(self, type_: Type, stream: int, at_us: int, payload: bytes) -> bytes:
         seq, self._seqs[stream] = self._seqs[stream], (self._seqs[stream] + 1) % (1 << 16)
-        seed = SCHEMAS[stream].seed if type_ == Type.SAMPLES else 0
+        seed = self.schemas[stream].seed if type_ == Type.SAMPLES else 0
         return encode(Frame(type_, stream, seq, self.clock_us(at_us), payload), seed)

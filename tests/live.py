@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,11 @@ def mosquitto(folder: Path, port: int | None = None, more: str = "") -> Iterator
 class Board:
     """A `solosense-edge run` process and the log it writes."""
 
-    def __init__(self, site: Path, db: Path, python: str) -> None:
+    def __init__(
+        self, site: Path, db: Path, python: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.site, self.db, self._python = site, db, python
+        self._environment = environment
         self._said = site.with_name("board.log")
         self._said.unlink(missing_ok=True)
         self.start()
@@ -83,7 +86,9 @@ class Board:
         """Start it; again, if it was killed."""
         command = [self._python, "-m", "edge", "run", str(self.site)]
         with self._said.open("ab") as file:
-            self.process = subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT)
+            self.process = subprocess.Popen(
+                command, stdout=file, stderr=file, cwd=ROOT, env=self._environment
+            )
 
     @property
     def said(self) -> str:
@@ -117,6 +122,7 @@ def board(
     *,
     python: str = sys.executable,
     failover: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Board]:
     """Run a board for a recording's devices; yield once it answers."""
     site, db = folder / "site.toml", folder / "log.db"
@@ -124,16 +130,21 @@ def board(
     broker = f"127.0.0.1:{port}"
     text = site_toml(recording, names, broker, db.name, SITE, NODE, STATION, failover=failover)
     site.write_text(text)
-    with running(site, db, port, python=python) as one:
+    with running(site, db, port, python=python, environment=environment) as one:
         yield one
 
 
 @contextlib.contextmanager
 def running(
-    site: Path, db: Path, port: int | Broker, *, python: str = sys.executable
+    site: Path,
+    db: Path,
+    port: int | Broker,
+    *,
+    python: str = sys.executable,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Board]:
     """Run a board for a site's configuration; yield once it answers at this broker."""
-    one = Board(site, db, python)
+    one = Board(site, db, python, environment)
     broker = Broker(port=port) if isinstance(port, int) else port
     try:
         with Publisher(broker, SITE, NODE) as publisher:

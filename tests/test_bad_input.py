@@ -120,9 +120,9 @@ def wrist(second: int, *, seq: int | None = None, boot: str = "b1", shift_us: in
     return encoded("imu", "imu-rw", time_us, values, second + 1 if seq is None else seq, boot)
 
 
-def beat(kind: str, device: str, second: int, boot: str = "b1") -> Message:
+def beat(kind: str, device: str, second: int, boot: str = "b1", *, shift_us: int = 0) -> Message:
     """Return a heartbeat: nothing happened, nothing is on."""
-    at = np.array([FIRST + second * S + 900_000])
+    at = np.array([FIRST + second * S + 900_000 + shift_us])
     return encoded(kind, device, at, np.zeros((1, 1), np.float32), second // 5 + 1, boot)
 
 

@@ -15,6 +15,7 @@ from edge import config
 from edge.access.mosquitto_files import hashed
 from sensor_adapters.broker_option import broker_of
 from sensor_adapters.publisher import Publisher
+from sensor_adapters.settings import ConfigError
 from tests.live import BUNDLES, NODE, ROOT, SITE, START_S, STATION, mosquitto
 
 SECRET, BADGES = "xyzzy-the-broker's-secret", "plugh-the-badges'-key-0123456789"
@@ -127,6 +128,6 @@ def test_nobody_says_writes_or_publishes_a_secret(tmp_path):
 def test_a_password_in_the_place_of_a_setting_is_not_repeated(tmp_path):
     file = tmp_path / "broker.toml"
     file.write_text(f'[broker]\npassword = "{SECRET}"\n')
-    with pytest.raises(config.ConfigError, match="did you mean password_file") as caught:
+    with pytest.raises(ConfigError, match="did you mean password_file") as caught:
         broker_of(str(file))
     assert SECRET not in str(caught.value)

@@ -54,10 +54,13 @@ def trial(folder: Path, seconds: float, speed: float) -> dict[str, Any]:
             result["board_ended"] = board.process.poll() is not None
             result["board_exit"] = board.stop()
             said[name] = rows(board)
-            result["honest_lost"] = board.query(
-                "SELECT coalesce(sum(lost + late + rejected), 0) FROM device_states"
-                f" WHERE station = '{STATION}' AND device NOT LIKE 'mole%'"
-            )[0][0]
+            result["honest_lost"] = (
+                result.get("honest_lost", 0)
+                + board.query(
+                    "SELECT coalesce(sum(lost + late + rejected), 0) FROM device_states"
+                    f" WHERE station = '{STATION}' AND device NOT LIKE 'mole%'"
+                )[0][0]
+            )
             result["tracebacks"] = board.said.count("Traceback")
             result["words"] = len(board.said.splitlines())
     result["rows"] = len(said["undisturbed"])

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -134,11 +135,13 @@ class Devices:
         self.lost += 1
 
     def work(self, speed: float) -> int:
-        """Say what the recording holds, in time; return how many messages that were."""
-        from time import monotonic, sleep
-
+        """Say what the recording holds, in time, or (0) in order; return how many messages."""
         said = messages(self._recording, SITE, NODE, STATION, self.boot)
-        infos = [self._say(sent) for sent in paced(said, speed, monotonic, sleep)]
+        infos = []
+        for sent in paced(said, speed, monotonic, sleep):
+            infos.append(self._say(sent))
+            if not speed:  # so that no connection runs ahead of another
+                infos[-1].wait_for_publish(60)
         for info in infos:
             info.wait_for_publish(60)
         return len(infos)

@@ -1,6 +1,7 @@
 """Devices whose clocks count from their own start are placed in UTC by their fastest message."""
 
 import numpy as np
+import pytest
 
 from edge.clock import DeviceClock
 from sensor_adapters import imu
@@ -45,6 +46,23 @@ def test_a_late_message_does_not_bend_the_clock():
     assert max(prompt) == 20_000
     assert max(late) - max(prompt) < 25_000
     assert placed(clock, 200 * S, 200 * S) == 20_000
+
+
+@pytest.mark.fault("F20")
+def test_a_device_clock_that_begins_anew_under_the_same_boot_is_placed_anew():
+    clock, wraps_us = DeviceClock(), 1 << 32
+    for second in range(4000, 4600):
+        device_us = second * S % wraps_us
+        found = clock.event_time_us(message(device_us), START + second * S, is_in_order=True)
+        assert abs(int(found[0]) - START - second * S) < 10_000
+
+
+def test_an_old_message_out_of_order_does_not_place_the_clock_anew():
+    clock = DeviceClock()
+    for second in range(100, 200):
+        placed(clock, second * S, second * S)
+    found = clock.event_time_us(message(10 * S), START + 200 * S, is_in_order=False)
+    assert abs(int(found[0]) - START - 10 * S) < 30_000
 
 
 def test_another_boot_is_another_clock():

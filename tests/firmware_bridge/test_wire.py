@@ -1,13 +1,19 @@
-"""Frames: Python and C write the same bytes, read each other's, and nothing broken passes."""
+"""Frames: Python and C write the same bytes, read each other's, and nothing broken passes.
+
+SOLOSENSE_WIRE_FRAMES says how many cross a line; 20 000 where it is not set.
+"""
 
 import ctypes
 import os
 import pty
 import random
 import subprocess
+import threading
 import tty
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain, islice
 
 import pytest
 from hypothesis import given, strategies as st
@@ -26,6 +32,7 @@ from firmware_bridge.messages import Channel, Hello, Kind, MessageError, Schema
 from tests.firmware_bridge import compiled
 from tests.firmware_bridge.compiled import FIRMWARE, STRICT, WireFrame
 
+FRAMES = int(os.environ.get("SOLOSENSE_WIRE_FRAMES", "20000"))
 IMU = Schema(
     "imu", Kind.SAMPLED, 10_000,
     tuple(Channel(f"acc_{a}", "m/s^2", "<i2", 0.00119641) for a in "xyz")
@@ -186,6 +193,16 @@ def test_records_are_readings_in_the_channels_units():
         IMU.values(raw[:11])
 
 
+def some_frames(seed: int, count: int) -> Iterator[Frame]:
+    """Give frames of all kinds and sizes, with numbers that count."""
+    chance = random.Random(seed)
+    for number in range(count):
+        size = int(chance.random() ** 3 * 300)
+        payload = bytes(size) if number % 5 == 0 else chance.randbytes(size)  # zeros cost most
+        kind = chance.choice([1, 2, 4, 5, 6, 8, 127])
+        yield Frame(kind, chance.randrange(256), number % 65536, chance.randrange(2**32), payload)
+
+
 def test_over_a_line_c_gives_back_what_python_sends(tmp_path):
     echo = tmp_path / "echo"
     compiled.build(
@@ -194,26 +211,26 @@ def test_over_a_line_c_gives_back_what_python_sends(tmp_path):
     )  # fmt: skip
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
-    chance = random.Random(2)
-    sent = [
-        Frame(
-            chance.choice([1, 2, 4, 5, 6, 8, 127]), chance.randrange(256), n % 65536,
-            chance.randrange(2**32), chance.randbytes(chance.randrange(300)),
-        )
-        for n in range(2000)
-    ]  # fmt: skip
+
+    def send() -> None:
+        wire = map(encode, chain(some_frames(2, FRAMES), [Frame(0, 0, 0, 0)]))
+        while data := b"".join(islice(wire, 100)):
+            while data:
+                data = data[os.write(ours, data) :]
+
+    sender = threading.Thread(target=send, daemon=True)
     with subprocess.Popen([echo, os.ttyname(theirs)]) as process:
-        deframer = Deframer()
-        found: list[Frame] = []
-        for frame in sent:
-            os.write(ours, encode(frame))
-            while len(found) == 0 or found[-1] != frame:
-                found += deframer.feed(os.read(ours, 4096))
-        os.write(ours, encode(Frame(0, 0, 0, 0)))
+        deframer, came = Deframer(), 0
+        expected = some_frames(2, FRAMES)
+        sender.start()
+        while came < FRAMES:
+            for found in deframer.feed(os.read(ours, 65536)):
+                assert found == next(expected)
+                came += 1
+        sender.join(10)
         assert process.wait(10) == 0
     os.close(ours)
     os.close(theirs)
-    assert found == sent
     assert deframer.counts.wrong == deframer.counts.torn == 0
 
 
