@@ -328,7 +328,7 @@ def broker() -> Iterator[int]:
             file = Path(name) / "mosquitto.conf"
             file.write_text(
                 f"listener {port} 127.0.0.1\nallow_anonymous true\n"
-                "max_queued_messages 1000000\nmax_inflight_messages 2000\n"
+                "max_queued_messages 1000000\nmax_inflight_messages 10000\n"
             )
             command = [found, "-c", str(file)]
         started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

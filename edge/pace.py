@@ -9,6 +9,8 @@ from dataclasses import dataclass
 STANDSTILL_S = 1.0
 PROBE_S = 60.0
 """After this the broker may send beyond the window once, if it does."""
+MOST_WAITING = 5000
+"""Half of what a broker should be told to allow, so that it sends on meanwhile."""
 LEAST_WINDOW = 10
 """Fewer messages than this at a standstill are a quiet hour, not a broker that waits."""
 
@@ -42,7 +44,7 @@ class Pace:
             self._came_s, self._is_fresh = now_s, True
         if not waiting and not self._is_fresh:
             return False
-        if now_s - self._done_s >= self.every_s:
+        if now_s - self._done_s >= self.every_s or waiting >= MOST_WAITING:
             return True
         if self.window and waiting > self.window:
             self.window = None  # it allows more than it seemed

@@ -5,7 +5,6 @@ import threading
 import time
 import uuid
 from collections import deque
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -164,7 +163,10 @@ class Service:
         stamped = list(self._inbox.take(WAIT_S, MOST_MESSAGES))
         self._follow_clock()
         base_us = self._clock.base_us
-        taken = [replace(one, received_us=one.received_us + base_us) for one in stamped]
+        taken = [
+            Message(one.topic, one.payload, one.received_us + base_us, one.retained)
+            for one in stamped
+        ]
         pings = []
         for message in taken:
             if message.topic.startswith(self._request):

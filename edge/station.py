@@ -79,6 +79,7 @@ class Station:
         """May its times be by the board's clock?"""
         self.has_stayed = False
         """Did the device that was heard last prove not to live by the board's clock?"""
+        self._is_watching = True
         self._began_before = False  # before the board's clock was set
         self._seen_us = NEVER_US
 
@@ -137,7 +138,7 @@ class Station:
                     f"time is {ahead_us / 1e6:.0f} s ahead of its station,"
                     f" expected at most {self._time.max_jump_s:g} s: is its clock right?"
                 )
-        return replace(samples, time_us=time_us)
+        return samples if time_us is samples.time_us else replace(samples, time_us=time_us)
 
     @staticmethod
     def allow(device: DeviceState, boot: str = "", time_us: int | None = None) -> None:
@@ -172,6 +173,7 @@ class Station:
     def leapt(self, by_us: int, now_us: int) -> None:
         """Take note that the board's clock was set: what it stamped goes on elsewhere."""
         self._began_before = self.timeline.newest_us != NEVER_US
+        self._is_watching = True
         for device in self.devices.values():
             device.lead.leapt(by_us, now_us)
             if device.lead.lead_us is None and device.last_us != NEVER_US:
@@ -181,7 +183,9 @@ class Station:
     @property
     def is_undecided(self) -> bool:
         """Is it not known yet whether its times follow a clock that was set?"""
-        return self.has_leapt or any(device.lead.is_open for device in self.devices.values())
+        if self._is_watching:  # asked for each message
+            self._is_watching = any(device.lead.is_open for device in self.devices.values())
+        return self.has_leapt or self._is_watching
 
     @property
     def is_silent(self) -> bool:

@@ -139,7 +139,8 @@ def times_us(body: Rows, count: int) -> Int64s:
                 f"{' and dt' if body.dt is not None else ''}, expected one offset for each of"
                 f" {count} readings and no dt"
             )
-        if any(not 0 <= t <= MAX_SPAN_US for t in body.t) or sorted(body.t) != body.t:
+        is_rising = sorted(body.t) == body.t
+        if not is_rising or (body.t and not 0 <= body.t[0] <= body.t[-1] <= MAX_SPAN_US):
             raise DecodeError(
                 f"{body.dev}: t runs backwards or beyond an hour, expected rising offsets from t0"
             )

@@ -6,6 +6,7 @@ says itself lies beside it under ``act/v1/<site>/<node>``.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 ROOT = "act/v1"
 ID = re.compile(r"[a-z0-9_-]{1,32}\Z")
@@ -49,6 +50,7 @@ def base(site: str, node: str) -> str:
     return f"{ROOT}/{site}/{node}"
 
 
+@lru_cache(maxsize=10_000)  # a board hears the same ones again and again
 def parse_in(topic: str) -> InTopic:
     """Return the parts of a sample topic.
 

@@ -23,7 +23,7 @@ from sensor_adapters.replay import Sent, messages
 from tests import live
 
 BROKER = (
-    "max_queued_messages 100000\nmax_inflight_messages 2000\npersistence true\n"
+    "max_queued_messages 100000\nmax_inflight_messages 10000\npersistence true\n"
     "persistence_location {folder}/\nautosave_interval 1\n"
 )
 WAYS = ("board", "broker", "both", "order")

@@ -35,7 +35,7 @@ from tests.golden import Work, site
 BATCH_US = 250_000
 IMU_HZ, POSE_HZ = (30, 50, 75, 100), 15
 BROKER = (
-    "max_queued_messages 100000\nmax_inflight_messages 2000\npersistence true\n"
+    "max_queued_messages 100000\nmax_inflight_messages 10000\npersistence true\n"
     "persistence_location {folder}/\nautosave_interval 60\n"
 )
 WARM_MINUTES = 10

@@ -24,6 +24,13 @@ def test_with_a_broker_that_allows_enough_it_writes_each_five_seconds():
     assert max(delays) < 0.1
 
 
+def test_a_broker_that_was_told_enough_never_waits_however_much_comes():
+    pace, count, delays = held(window=10_000, rate_hz=6000, seconds=20)
+    assert pace.window is None
+    assert 20 <= count <= 30
+    assert max(delays) < 0.1
+
+
 def test_what_a_narrow_broker_allows_is_learnt():
     pace, count, delays = held(window=20, rate_hz=28)
     assert pace.window == 20
