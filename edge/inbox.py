@@ -72,6 +72,7 @@ class Inbox:
         self._stopping = threading.Event()
         self._subscribed = threading.Event()
         self._gone = threading.Event()
+        self._gone.set()
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, manual_ack=True
         )
@@ -154,11 +155,14 @@ class Inbox:
     def _on_disconnect(
         self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
+        was_in = not self._gone.is_set()
         self._gone.set()
         if self._stopping.is_set() or not reason.is_failure:
             return
         error, self._ear.error = self._ear.error, None
-        if isinstance(error, ssl.SSLError):  # a broker says only now that it wants no part of us
+        if (
+            isinstance(error, ssl.SSLError) and not was_in
+        ):  # a broker says only now that it wants no part of us
             self._not_reached(error)
             return
         if not self.connections and not self._broker.tls:

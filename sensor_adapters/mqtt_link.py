@@ -148,9 +148,12 @@ class MqttLink:
     def _on_disconnect(
         self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
+        was_in = self._connected.is_set()
         self._connected.clear()
         error, self._ear.error = self._ear.error, None
-        if isinstance(error, ssl.SSLError):  # a broker says only now that it wants no part of us
+        if (
+            isinstance(error, ssl.SSLError) and not was_in
+        ):  # a broker says only now that it wants no part of us
             self._not_reached(error)
         elif not self.connections and not self._broker.tls:
             self._say(f"broker {self._broker.host}:{self._broker.port}: {WANTS_TLS}")

@@ -254,6 +254,33 @@ def test_a_broker_that_asks_for_a_certificate_is_told_ours_or_told_of(home, good
             pass
 
 
+@pytest.mark.fault("F1")
+def test_a_broker_that_is_killed_and_comes_back_is_found_again_over_tls(
+    home, good, ours, caplog: pytest.LogCaptureFixture
+):
+    port, more = free_port(), listener(ours.ca, *good)
+    broker = start_mosquitto(home / "mosquitto", port, more)
+    to = Broker(port=port, tls=True, ca_file=str(ours.ca))
+    inbox = Inbox(to, "edge", ["a"], Message("s", b"offline", 0))
+    inbox.start()
+    try:
+        assert inbox.wait_subscribed()
+        broker.kill()
+        broker.wait(10)
+        broker = start_mosquitto(home / "mosquitto", port, more)
+        end_s = time.monotonic() + 30
+        while inbox.connections < 2:
+            assert time.monotonic() < end_s
+            list(inbox.take(0.1, 1))
+    finally:
+        inbox.stop(Message("s", b"stopped", 0))
+        broker.kill()
+        broker.wait(10)
+    said = [record.getMessage() for record in caplog.records]
+    assert any("lost the broker" in one for one in said), said
+    assert not any("does not speak TLS" in one for one in said), said
+
+
 def test_a_name_may_be_another_than_the_address(home, ours):
     cert, key = ours.sign("named", names="DNS:broker.example")
     with mosquitto(home / "mosquitto", more=listener(ours.ca, cert, key)) as port:
