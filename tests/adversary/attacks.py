@@ -70,7 +70,8 @@ class Attack:
             yield client
         finally:
             self.cut(client)
-            client.loop_stop()
+            with contextlib.suppress(AttributeError):  # paho's thread ended at that very moment
+                client.loop_stop()
 
     def wait(self, info: mqtt.MQTTMessageInfo) -> None:
         """Wait until the broker has taken something, if it still talks to us."""
