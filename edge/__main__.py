@@ -13,6 +13,7 @@ from edge import config as configs
 from edge.access.command import access
 from edge.bundle import BundleError
 from edge.config import SiteConfig
+from edge.health import commands as health_commands
 from edge.inbox import BrokerRefused
 from edge.service import Service
 from edge.site_models import load_models
@@ -27,6 +28,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.command()(health_commands.health)
 
 SiteFile = Annotated[Path, typer.Argument(metavar="SITE.TOML", help="The board's configuration.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]

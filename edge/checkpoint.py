@@ -13,7 +13,7 @@ import msgspec
 from edge.memento import MementoError, restore, taken
 from edge.station import Station
 
-FORMAT = 1
+FORMAT = 2
 LEVEL = 1  # of compression: half the bytes for a tenth of a millisecond
 
 

@@ -79,6 +79,21 @@ class Time(msgspec.Struct, frozen=True, kw_only=True):
         return round(self.max_jump_s * US_PER_S)
 
 
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """When health says that something is wrong."""
+
+    write_budget_mb_per_day: float = 10_000.0
+    """What the board may write to the disk in a day; 0: as much as it likes."""
+
+
+class Metrics(msgspec.Struct, frozen=True, kw_only=True):
+    """Where Prometheus may ask."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """9464 is the usual one; 0: nowhere."""
+
+
 class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One sensor of a station."""
 
@@ -116,6 +131,8 @@ class SiteConfig(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     bundles: Bundles = Bundles()
     access: Access = Access()
+    health: Health = Health()
+    metrics: Metrics = Metrics()
 
 
 def load(path: Path) -> SiteConfig:
@@ -144,6 +161,10 @@ def _check(file: str, config: SiteConfig) -> None:
     _check_access(file, config.access)
     both = config.bundles.public_key and config.bundles.public_key_file
     need(file, not both, "bundles.public_key", config.bundles.public_key, "it or public_key_file")
+    budget_mb = config.health.write_budget_mb_per_day
+    need(file, budget_mb >= 0, "health.write_budget_mb_per_day", budget_mb, "0 or more")
+    port = config.metrics.port
+    need(file, 0 <= port < 65536, "metrics.port", port, "0 (off) to 65535")
     try:
         check_id("site", config.site)
         check_id("node", config.node)

@@ -1,5 +1,6 @@
 """What is known of each device: status, sequence numbers, counts."""
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -8,6 +9,7 @@ from edge.clock import DeviceClock
 from edge.leaps import Lead
 from edge.timeline import NEVER_US
 
+MOST_HOLES = 8  # stretches in which numbers were skipped, the newest
 MOST_MISSING = 1000  # sequence numbers that may still come; beyond, the oldest count as lost
 
 
@@ -57,8 +59,8 @@ class DeviceState:
 
     LASTING: ClassVar = (
         "status", "boot", "first_us", "last_us", "newest_us", "messages", "samples", "rejected",
-        "duplicated", "late", "restarts", "clock", "lead", "allowance", "_lost_before",
-        "_sequences",
+        "duplicated", "late", "restarts", "clock", "lead", "allowance", "holes", "_skipped",
+        "_lost_before", "_sequences",
     )  # fmt: skip
 
     device: str
@@ -80,6 +82,9 @@ class DeviceState:
     clock: DeviceClock = field(default_factory=DeviceClock)
     lead: Lead = field(default_factory=Lead)
     allowance: Allowance = field(default_factory=Allowance)
+    holes: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=MOST_HOLES))
+    """From the newest reading before numbers were skipped to the first one behind."""
+    _skipped: int = 0
     _lost_before: int = 0
     _sequences: dict[str, Sequence] = field(default_factory=dict)
 
@@ -103,6 +108,7 @@ class DeviceState:
         if seq is None:
             return True
         if known is not None:
+            self._skipped = max(seq - known.newest - 1, 0)
             known.note(seq)
             return True
         while len(self._sequences) >= 2:
@@ -130,10 +136,17 @@ class DeviceState:
 
     def heard(self, first_us: int, last_us: int, samples: int) -> None:
         """Note readings in event time."""
+        if self._skipped and self.last_us != NEVER_US:
+            self.holes.append((self.last_us, first_us))
+        self._skipped = 0
         self.newest_us = max(self.newest_us, last_us)
         self.first_us = first_us if self.first_us == NEVER_US else min(self.first_us, first_us)
         self.last_us = max(self.last_us, last_us)
         self.samples += samples
+
+    def has_lost(self, start_us: int, end_us: int) -> bool:
+        """Were numbers skipped within a stretch?"""
+        return any(first < end_us and start_us < last for first, last in self.holes)
 
     @property
     def lost(self) -> int:

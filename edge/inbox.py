@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 MOST_QUEUED = 20_000
 MOST_QUEUED_BYTES = 64 << 20
 MOST_UNSENT = 10_000  # messages that wait for a broker that is away; the next ones are dropped
-KEEPALIVE_S = 30
 SHORT_S, MOST_SHORT = 10.0, 3  # connections that end so soon, so often: somebody takes our place
 
 
@@ -65,6 +64,8 @@ class Inbox:
         """How often the broker let us in."""
         self.refusal: str | None = None
         """Why the broker turned us away, where that is a matter of settings."""
+        self.moved_s = time.monotonic()
+        """When the network thread last did anything for us: a message, an answer, a try."""
         self._failed: str | None = None
         self._short = 0  # connections in a row that were lost soon
         self._connected_s = 0.0
@@ -100,10 +101,12 @@ class Inbox:
         """
         while not self._stopping.is_set():
             try:
-                self._client.connect(self._broker.host, self._broker.port, KEEPALIVE_S)
+                broker = self._broker
+                self._client.connect(broker.host, broker.port, broker.keepalive_s)
                 break
             except (OSError, ValueError) as error:  # a name that can not be one is a ValueError
                 self._not_reached(error)
+            self.moved_s = time.monotonic()
             self._stopping.wait(2)
         while not self._stopping.is_set():
             self._client.loop_start()  # does nothing while it runs
@@ -118,6 +121,7 @@ class Inbox:
         self._say(f"{found.text}; trying again every 2 s")
 
     def _on_connect_fail(self, client: mqtt.Client, userdata: Any) -> None:
+        self.moved_s = time.monotonic()
         self._not_reached(sys.exc_info()[1])  # paho is dealing with it, and says no more of it
 
     def _say(self, text: str) -> None:
@@ -128,6 +132,7 @@ class Inbox:
     def _on_connect(
         self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
+        self.moved_s = time.monotonic()
         if reason.is_failure:
             text = f"broker {self._broker.host}:{self._broker.port} refused us: {reason}"
             if str(reason) in REFUSED:
@@ -146,7 +151,18 @@ class Inbox:
     def _on_subscribe(
         self, client: mqtt.Client, userdata: Any, mid: int, reasons: Any, properties: Any
     ) -> None:
+        self.moved_s = time.monotonic()
         self._subscribed.set()
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Has the broker confirmed the subscriptions once?"""
+        return self._subscribed.is_set()
+
+    @property
+    def is_alive(self) -> bool:
+        """Does the thread run that sees to paho's?"""
+        return self._thread.is_alive()
 
     def wait_subscribed(self, most_s: float = 10) -> bool:
         """Wait until the broker has confirmed the subscriptions once."""
@@ -155,6 +171,7 @@ class Inbox:
     def _on_disconnect(
         self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
+        self.moved_s = time.monotonic()
         was_in = not self._gone.is_set()
         self._gone.set()
         if self._stopping.is_set() or not reason.is_failure:
@@ -162,7 +179,7 @@ class Inbox:
         error, self._ear.error = self._ear.error, None
         if (
             isinstance(error, ssl.SSLError) and not was_in
-        ):  # a broker says only now that it wants no part of us
+        ):  # only now is said what it has against us
             self._not_reached(error)
             return
         if not self.connections and not self._broker.tls:
@@ -183,6 +200,7 @@ class Inbox:
             topic = message.topic
         except UnicodeDecodeError:
             topic = "(not UTF-8)"
+        self.moved_s = time.monotonic()
         stamped = (
             Message(topic, bytes(message.payload), machine_us(), bool(message.retain)),
             _Receipt(self.connections, message.mid, message.qos),
@@ -197,6 +215,7 @@ class Inbox:
         except queue.Full:
             self.waited += 1
             while not self._stopping.is_set():
+                self.moved_s = time.monotonic()
                 with contextlib.suppress(queue.Full):
                     self._queue.put(stamped, timeout=0.5)
                     return
@@ -268,6 +287,7 @@ class Inbox:
     def _on_publish(
         self, client: mqtt.Client, userdata: Any, mid: int, reason: Any, properties: Any
     ) -> None:
+        self.moved_s = time.monotonic()
         self._published.put(mid)
 
     def stop(self, farewell: Message) -> None:

@@ -5,6 +5,9 @@ makes segments of the answers. Steps in which nothing at all was observed wait u
 if the voice wants it so; if that takes longer than the model's ``reset_after_us``, they are
 dropped, what was open ends where observation ended, and the model starts anew with the next
 reading.
+
+On a board that can not keep up a lane may pause, or hop: look at every second step alone. Both
+leave a gap that says so.
 """
 
 from collections import deque
@@ -14,7 +17,7 @@ import numpy as np
 from edge.bundle import Arrays, Manifest
 from edge.segments import Segment
 from edge.timeline import Timeline
-from edge.voices import Change, Gap, Now, Solo, Step, Voice
+from edge.voices import DEGRADED, HOP, SILENT, Change, Gap, Now, Solo, Step, Voice
 from edge.windows import Steps, cut, keep_us
 
 MOST_STEPS = 512  # cut and waiting at once, so that a long catch-up stays small in memory
@@ -25,7 +28,7 @@ class Lane:
 
     LASTING = (
         "_voice", "state", "steps_done", "_next", "_floor", "_silent", "_quiet", "_asked",
-        "_queue", "_gap_start_us",
+        "_queue", "_gap_start_us", "is_paused", "is_hopping", "_paused_us", "_hop_us",
     )  # fmt: skip
 
     def __init__(self, manifest: Manifest, voice: Voice | None = None) -> None:
@@ -42,9 +45,50 @@ class Lane:
         self._floor = np.iinfo(np.int64).min  # readings before this time were dealt with
         self._silent: list[Step] = []  # held back, at most reset_after_us of them
         self._quiet = 0  # silent steps since the last that was not
-        self._asked: deque[Step] = deque()  # inferred, not yet answered for: delay_steps of them
+        self._asked: deque[Step] = deque()
+        # inferred, not yet answered for: delay_steps of them; and those left out, without tensors
         self._queue: deque[Step | Gap] = deque()  # at most MOST_STEPS and one silence
         self._gap_start_us: int | None = None
+        self.is_paused = self.is_hopping = False
+        self._paused_us: int | None = None  # since when; None: no reading came since
+        self._hop_us: int | None = None
+
+    def pause(self, watermark_us: int, *, is_paused: bool) -> None:
+        """Look at nothing from the next reading on, or look again from the next step on.
+
+        All steps before the watermark must have been inferred.
+        """
+        if is_paused and not self.is_paused:
+            if self._next is not None:
+                self._floor = self._next * self.manifest.step_us
+            self._next, self._quiet = None, 0
+            self._silent.clear()
+        if self._paused_us is not None and not is_paused:
+            self._floor = self._edge_us(watermark_us)
+            self._queue.append(Gap(self._paused_us, self._floor, DEGRADED))
+            self._paused_us = None
+        self.is_paused = is_paused
+
+    def hop(self, watermark_us: int, *, is_hopping: bool) -> None:
+        """Leave out every second step from the next one on, or none."""
+        if self._hop_us is not None and not is_hopping:
+            self._queue.append(Gap(self._hop_us, self._edge_us(watermark_us), HOP))
+            self._hop_us = None
+        self.is_hopping = is_hopping
+
+    def _edge_us(self, watermark_us: int) -> int:
+        """Return where the first step begins that is not complete."""
+        return watermark_us // self.manifest.step_us * self.manifest.step_us
+
+    def _look_away(self, timeline: Timeline) -> None:
+        """Begin the gap of a lane that is paused, where readings are that it does not look at."""
+        if self._paused_us is not None or (step := self._first_step(timeline)) is None:
+            return
+        self._paused_us = step * self.manifest.step_us
+        if self._gap_start_us is not None:
+            self._queue.append(Gap(self._gap_start_us, self._paused_us))
+            self._gap_start_us = None
+        self._queue.append(Gap(self._paused_us, None, DEGRADED))
 
     def load(self, timeline: Timeline) -> None:
         """Cut complete steps into the queue, up to ``MOST_STEPS``.
@@ -52,12 +96,18 @@ class Lane:
         Raises:
             WindowError: the station's devices do not fit the model.
         """
+        if self.is_paused:
+            self._look_away(timeline)
+            return
         complete = timeline.watermark_us // self.manifest.step_us  # exclusive
         while len(self._queue) < MOST_STEPS:
             if self._next is None:
                 self._next = self._first_step(timeline)
             if self._next is None or self._next >= complete:
                 return
+            if self.is_hopping and self._hop_us is None:
+                self._hop_us = self._next * self.manifest.step_us
+                self._queue.append(Gap(self._hop_us, None, HOP))
             count = min(complete - self._next, MOST_STEPS)
             self._take(cut(timeline, self.manifest, self._next, count))
 
@@ -110,12 +160,27 @@ class Lane:
     def advance(self) -> list[Change]:
         """Return what gaps at the head of the queue change; then ``step`` is a step or None."""
         changes: list[Change] = []
-        while self._queue and isinstance(gap := self._queue[0], Gap):
-            self._queue.popleft()
-            if gap.end_us is None:
-                changes += self._end()
-            changes += self._voice.gap(gap)
+        while self._queue:
+            head = self._queue[0]
+            if isinstance(head, Gap):
+                self._queue.popleft()
+                if head.end_us is None and head.reason != HOP:
+                    changes += self._end()
+                changes += self._voice.gap(head) if head.reason == SILENT else [head]
+            elif self.is_hopping and head.index % 2:
+                self._queue.popleft()
+                changes += self._leave_out(head.index)
+            else:
+                break
         return changes
+
+    def _leave_out(self, index: int) -> list[Change]:
+        """Have nothing said of a step, once all before it have been answered for."""
+        step = Step(index, {}, 0.0, frozenset())
+        if not self._asked:
+            return self._voice.leave_out(step)
+        self._asked.append(step)
+        return []
 
     @property
     def step(self) -> Step | None:
@@ -130,9 +195,12 @@ class Lane:
         self.state = outputs["state"]
         self.steps_done += 1
         self._asked.append(newest)
-        if len(self._asked) <= self.manifest.delay_steps:
+        if sum(1 for step in self._asked if step.tensors) <= self.manifest.delay_steps:
             return []
-        return self._voice.answer(self._asked.popleft(), outputs)
+        changes = self._voice.answer(self._asked.popleft(), outputs)
+        while self._asked and not self._asked[0].tensors:
+            changes += self._voice.leave_out(self._asked.popleft())
+        return changes
 
     @property
     def now(self) -> list[Now]:
@@ -158,7 +226,11 @@ class Lane:
         if self._next is not None:
             self._floor = self._next * self.manifest.step_us
         self._next, self._quiet = None, 0
-        return self._end()
+        if self._hop_us is None:
+            return self._end()
+        hop = Gap(self._hop_us, self._floor, HOP)
+        self._hop_us = None
+        return [*self._end(), hop]
 
     def _end(self) -> list[Change]:
         """End open segments and forget the model's state."""

@@ -17,6 +17,7 @@ from edge.complaints import Complaints
 from edge.config import SiteConfig
 from edge.devices import DeviceState
 from edge.engine import Engine
+from edge.health.streams import Streams
 from edge.lanes import Lane
 from edge.records import (
     ClockRecord,
@@ -30,7 +31,7 @@ from edge.records import (
 from edge.relay import Relay, Switch
 from edge.station import Refused, Station
 from edge.timeline import NEVER_US
-from edge.voices import Change, Gap, Now
+from edge.voices import LOST, SILENT, Change, Gap, Now
 from edge.windows import WindowError
 from sensor_adapters.payloads import DeviceStatus, brief, decode as decode_header
 from sensor_adapters.samples import DecodeError
@@ -76,6 +77,8 @@ class Pipeline:
         for id_ in config.stations:
             self.begin(id_, sessions.get(id_, 1))
         self.complaints = Complaints()
+        self.streams = Streams()
+        """How each device's messages come in."""
         self.messages = 0
         self.refused = 0
         """Messages that were dropped, for whatever reason but repetition."""
@@ -100,6 +103,15 @@ class Pipeline:
         """Return the stations that were told something since last asked."""
         ids, self._changed = self._changed, set()
         return [station for id_, station in self.stations.items() if id_ in ids]
+
+    def spare(self, level: int) -> None:
+        """Leave out work for want of time, see ``Station.spare``; all stations count as changed.
+
+        Comes after ``advance``, before any other message.
+        """
+        for id_, station in self.stations.items():
+            station.spare(level)
+            self._changed.add(id_)
 
     # --- messages in ---
 
@@ -188,6 +200,7 @@ class Pipeline:
             device = station.devices[device.device]
         elif was_undecided and station.has_stayed and not station.is_undecided:
             self._ended.append(self._clock(station, "differs"))
+        self.streams.heard(station.id, samples, message.received_us)
         if late := station.add(device, samples):
             behind_s = (station.timeline.watermark_us - int(samples.time_us[0])) / 1e6
             self.complaints.add(
@@ -415,9 +428,19 @@ def _record(
     """Return what the log wants to know of a change; a segment may bear its own modality."""
     if isinstance(change, Gap):
         span = change.start_us, change.end_us
-        return GapRecord(station.id, name, station.session, *span, "silent")
+        return GapRecord(station.id, name, station.session, *span, _reason(station, name, change))
     if isinstance(change, Switch):
         said = change.at_us, change.before, change.after
         return SwitchRecord(station.id, name, station.session, *said)
     modality = change.modality or modality
     return SegmentRecord(station.id, name, modality, station.session, change, now_us)
+
+
+def _reason(station: Station, name: str, gap: Gap) -> str:
+    """Return why nothing was seen: where the devices' numbers go on with a leap, it was lost."""
+    if gap.reason != SILENT or gap.end_us is None:
+        return gap.reason
+    lanes = [lane for lane in station.lanes if lane.manifest.name == name] or station.lanes
+    placements = frozenset[str]().union(*(lane.placements for lane in lanes))
+    devices = [one for one in station.devices.values() if one.placement in placements]
+    return LOST if any(one.has_lost(gap.start_us, gap.end_us) for one in devices) else SILENT

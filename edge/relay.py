@@ -52,7 +52,7 @@ class Relay:
 
     LASTING = (
         "_decoded", "_alive_before", "_answers", "_next", "_heard", "_lead", "_silent", "_gap_us",
-        "now",
+        "now", "hop",
     )  # fmt: skip
 
     def __init__(self, manifests: Sequence[Manifest]) -> None:
@@ -84,6 +84,8 @@ class Relay:
         self._gap_us: int | None = None
         self.now: list[Now] = []
         """The newest step's labels, one a level."""
+        self.hop = 1
+        """The models look at every step, or every second: their answers are as much later."""
 
     def restored(self) -> None:
         """Listen to the one that led, after all that lasts was put back."""
@@ -124,10 +126,10 @@ class Relay:
             if not self._answers:
                 return changes
             first = min(self._answers)
-            if first >= complete - self._delay:
+            if first >= complete - self._delay * self.hop:
                 return changes  # a model that is slower to speak may have seen an earlier step
             self._next = first
-        while self._next < complete - self._delay:
+        while self._next < complete - self._delay * self.hop:
             changes += self._step(self._next, self._answers.pop(self._next, {}))
             self._next += 1
         return changes
@@ -208,7 +210,7 @@ class Relay:
 
     def finish(self) -> list[Change | Switch]:
         """Decide all steps that there are, end what is open; the relay starts anew after it."""
-        changes = self.decide(max(self._answers, default=0) + 1 + self._delay)
+        changes = self.decide(max(self._answers, default=0) + 1 + self._delay * self.hop)
         changes += self._end()
         self._silent.clear()
         self._alive_before = [frozenset()] * len(self._models)
@@ -240,6 +242,10 @@ class Turn:
     def answer(self, step: Step, outputs: Arrays) -> list[Change]:
         """Pass it on."""
         self._relay.answer(self._rank, step, outputs)
+        return []
+
+    def leave_out(self, step: Step) -> list[Change]:
+        """Say nothing: the relay decides of steps that nobody spoke of."""
         return []
 
     def gap(self, gap: Gap) -> list[Change]:

@@ -4,19 +4,18 @@ import logging
 import threading
 import time
 import uuid
-from collections import deque
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
 
 from edge import checkpoint
 from edge.announce import Announcer
 from edge.board_clock import LEAP_US, BoardClock
 from edge.checkpoint import Unfit
 from edge.config import SiteConfig
+from edge.health.load import MOST_MESSAGES, most_messages
+from edge.health.report import BoardHealth, timed
 from edge.inbox import Inbox
 from edge.pace import Pace
 from edge.pipeline import BoardTime, Pipeline
@@ -33,21 +32,9 @@ from sensor_adapters.topics import Message, base
 log = logging.getLogger(__name__)
 
 WAIT_S = 0.2
-MOST_MESSAGES = 256
 UPDATE_S, HEALTH_S = 5.0, 30.0
 MOST_AT_ONCE = 5000
 """Of the outbox; the rest follows when these are gone."""
-
-
-def peak_mb() -> float:
-    """Return the most memory this process has held, MB.
-
-    Not ``ru_maxrss``: that remembers what the parent held before this program began.
-    """
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return round(int(line.split()[1]) / 1024, 1)
-    return 0.0
 
 
 class Service:
@@ -63,7 +50,7 @@ class Service:
         """
         self._config = config
         self._clock = BoardClock()
-        models = load_models(config)
+        models = timed(load_models(config))
         self._log = SqliteLog(Path(config.log.path))
         self._pipeline = Pipeline(config, models, {})
         self._made_of = {id_: made_of(config, id_, models) for id_ in config.stations}
@@ -86,8 +73,11 @@ class Service:
         self._request = f"{prefix}/request/"
         self._pace = Pace(config.log.checkpoint_s)
         self._pending: list[Record] = []
+        self._most = MOST_MESSAGES
         self._out: dict[int, tuple[str, str]] = {}  # of the outbox, by number on its way
-        self._durable_ms: deque[float] = deque(maxlen=10_000)
+        self._health = BoardHealth(
+            config, models, self._pipeline, self._inbox, self._log, self._pace
+        )
 
     def _go_on(self) -> None:
         """Put stations back to their checkpoints, if they have one."""
@@ -113,6 +103,7 @@ class Service:
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; end sessions and say farewell then."""
         self._inbox.start()
+        self._health.begin(self._clock.now_us())
         connections, updated_s, health_s = 0, time.monotonic(), time.monotonic()
         try:
             while not stop.is_set():
@@ -122,7 +113,7 @@ class Service:
                     self._send_left()
                     online = self._announce.status("online", self._clock.now_us())
                     self._publish(online, retain=True)
-                    self._publish(self._announce.health(self.health()), retain=True)
+                    self._publish_health()
                 if time.monotonic() - updated_s > UPDATE_S:
                     updated_s = time.monotonic()
                     self._look_at_clock()
@@ -132,7 +123,7 @@ class Service:
                     for station in self._pipeline.stations.values():
                         self._pending += self._pipeline.device_records(station)
                     self._send_left()
-                    self._publish(self._announce.health(self.health()), retain=True)
+                    self._publish_health()
         except BaseException:  # nothing is acknowledged: the next start goes on where this was
             self._inbox.stop(self._announce.status("offline", self._clock.now_us()))
             self._log.close()
@@ -141,6 +132,7 @@ class Service:
 
     def _end(self) -> None:
         """End all sessions in order."""
+        self._health.end()
         try:
             at_us = self._clock.now_us()
             self._pending += self._pipeline.finish(at_us)
@@ -160,7 +152,10 @@ class Service:
 
     def _round(self) -> None:
         """Take what has come, infer what is complete, make it durable, tell it."""
-        stamped = list(self._inbox.take(WAIT_S, MOST_MESSAGES))
+        begun_s = time.monotonic()
+        stamped = list(self._inbox.take(WAIT_S, self._most))
+        taken_s = time.monotonic()
+        self._health.waiting()
         self._follow_clock()
         base_us = self._clock.base_us
         taken = [
@@ -173,8 +168,15 @@ class Service:
                 pings.append(message)
             else:
                 self._pipeline.push(message)
-        self._pending += self._pipeline.advance(self._clock.now_us())
+        now_us = self._clock.now_us()
+        self._pending += self._pipeline.advance(now_us)
+        worked_s = time.monotonic() - taken_s
+        self._most = most_messages(self._most, worked_s)
+        has_changed = self._health.is_overloaded(taken_s - begun_s, worked_s, now_us)
+        if has_changed:
+            self._spare()
         is_due = self._pace.due(time.monotonic(), self._inbox.waiting, len(taken)) or bool(pings)
+        is_due = is_due or has_changed  # what comes of it must not come without it
         if is_due:
             self._pending += self._checkpoints()
         self._flush()
@@ -182,10 +184,19 @@ class Service:
             self._inbox.acknowledge()
             self._pace.done(time.monotonic())
         if taken:
-            self._durable_ms.append((self._clock.now_us() - taken[0].received_us) / 1000)
+            self._health.durable.add((self._clock.now_us() - taken[0].received_us) / 1e6)
         self._tell_actions()
         for ping in pings:
             self._answer(ping)
+        self._health.moved(self._clock.now_us())
+
+    def _spare(self) -> None:
+        """Leave out more, or less, of what the models could do, and say so."""
+        level, before = self._health.load.level, len(self._health.degraded())
+        self._pipeline.spare(level)
+        now = self._health.degraded()
+        found = "can not keep up" if len(now) > before else "keeps up again"
+        log.warning("the board %s: %s", found, "; ".join(now) or "nothing is left out any more")
 
     def _follow_clock(self) -> None:
         """Let all stations know where the board's clock was set."""
@@ -275,37 +286,9 @@ class Service:
                 ping.topic, f"request {name!r} is unknown, expected ping", ping.received_us
             )
             return
-        self._publish(self._announce.pong(transaction, self.health()))
+        self._publish(self._announce.pong(transaction, self._health.answer(self._clock.now_us())))
 
-    def health(self) -> dict[str, Any]:
-        """Return counts and delays since the start."""
-        spans = np.array(self._durable_ms or [0.0])
-        devices = {
-            f"{s.id}/{d.device}": {
-                "status": d.status, "last_seen": d.last_us, "messages": d.messages,
-                "rejected": d.rejected, "lost": d.lost, "late": d.late,
-            }
-            for s in self._pipeline.stations.values()
-            for d in s.devices.values()
-            if d.messages or d.rejected
-        }  # fmt: skip
-        return {
-            "ok": True,
-            "clock": {"synced": self._pipeline.board.is_synced, "set": self._clock.leaps},
-            "ts": self._clock.now_us(),
-            "cpu_s": round(time.process_time(), 3),
-            "peak_mb": peak_mb(),
-            "messages": self._pipeline.messages,
-            "refused": self._pipeline.refused,
-            **self._pipeline.counts(),
-            "steps": self._pipeline.inferred,
-            "queued": self._inbox.queued,
-            "queue_waits": self._inbox.waited,
-            "unacknowledged": self._inbox.waiting,
-            "broker_window": self._pace.window,
-            "durable_ms": {
-                "p50": round(float(np.percentile(spans, 50)), 2),
-                "p99": round(float(np.percentile(spans, 99)), 2),
-            },
-            "devices": devices,
-        }
+    def _publish_health(self) -> None:
+        body = self._health.report(self._clock.now_us())
+        self._health.said(body)
+        self._publish(self._announce.health(body), retain=True)

@@ -206,6 +206,11 @@ class SqliteLog:
             found = self._connection.execute(query, (station, boot_id)).fetchone()
         return found[0] if found else None
 
+    def count_unsent(self) -> int:
+        """Return how much the broker has not taken yet."""
+        with _explained(self._path):
+            return int(self._connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
+
     def next_session(self, station: str) -> int:
         """Return the number of a station's next session: 1, or one more than any in the log."""
         query = """

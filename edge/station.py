@@ -30,7 +30,7 @@ class Station:
 
     LASTING = (
         "session", "devices", "timeline", "relay", "lanes", "silent_us", "has_leapt",
-        "is_by_board", "_began_before", "_seen_us",
+        "is_by_board", "_began_before", "_seen_us", "spared",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +59,8 @@ class Station:
             )
             for one, device in config.devices.items()
         }  # fmt: skip
+        self.spared = 0
+        """How much is left out of what a faster board would do: a level, see ``spare``."""
         self._begin(session)
 
     def _begin(self, session: int) -> None:
@@ -82,6 +84,33 @@ class Station:
         self._is_watching = True
         self._began_before = False  # before the board's clock was set
         self._seen_us = NEVER_US
+        self.spare(self.spared)
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The levels of ``spare`` that make a difference here."""
+        return (1, 2) if self._is_seen_without_camera else (2,)
+
+    @property
+    def _is_seen_without_camera(self) -> bool:
+        with_camera = ["camera" in m.modality for m in self._manifests]
+        return any(with_camera) and not all(with_camera)
+
+    def spare(self, level: int) -> None:
+        """Leave out work that the board has no time for.
+
+        Level 1: models with a camera pause where there are others. Level 2: the others look at
+        every second step as well. All complete steps must have been inferred.
+        """
+        self.spared = level
+        watermark_us = self.timeline.watermark_us
+        for lane in self.lanes:
+            has_camera = "camera" in lane.manifest.modality
+            is_paused = level >= 1 and has_camera and self._is_seen_without_camera
+            lane.pause(watermark_us, is_paused=is_paused)
+            lane.hop(watermark_us, is_hopping=level >= 2 and not is_paused)
+        if self.relay is not None:
+            self.relay.hop = 2 if level >= 2 else 1
 
     @property
     def is_due(self) -> bool:

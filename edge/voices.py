@@ -25,13 +25,22 @@ class Step:
     """Of which of the model's ``kinds`` something was measured."""
 
 
+SILENT = "silent"
+LOST = "lost"
+DEGRADED = "degraded"
+"""The board was too slow: the model looked at nothing."""
+HOP = "hop"
+"""The board was too slow: the model looked at every second step; segments go on."""
+
+
 @dataclass(frozen=True)
 class Gap:
-    """A stretch in which all of a model's inputs were silent."""
+    """A stretch in which all of a model's inputs were silent, or were not looked at."""
 
     start_us: int
     end_us: int | None
     """None while it lasts."""
+    reason: str = SILENT
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,9 @@ class Voice(Protocol):
 
     def answer(self, step: Step, outputs: Arrays) -> list[Change]:
         """Take what the model says of a step: (K,) a level."""
+
+    def leave_out(self, step: Step) -> list[Change]:
+        """Take it that nothing will be said of a step."""
 
     def gap(self, gap: Gap) -> list[Change]:
         """Take a silence that was too long for the model."""
@@ -101,6 +113,10 @@ class Solo:
         changes = self._levels.update(step.index, said, step.observed, boundary=begins)
         self._now = [Now(*known, end_us) for known in self._levels.provisional]
         return [*changes]
+
+    def leave_out(self, step: Step) -> list[Change]:
+        """Decode a step of which nothing is known."""
+        return [*self._levels.update(step.index, None, 0.0)]
 
     def gap(self, gap: Gap) -> list[Change]:
         """Pass it on."""

@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 WINDOW = 200
 MOST_AT_ONCE = 40
 """A round of the service; 2,000 a second."""
-KEEPALIVE_S = 30
 FAREWELL_S = 2.0
 
 
@@ -76,7 +75,8 @@ class MqttLink:
 
     def start(self) -> None:
         """Begin to connect, and to connect again whenever the broker is lost."""
-        self._client.connect_async(self._broker.host, self._broker.port, KEEPALIVE_S)
+        broker = self._broker
+        self._client.connect_async(broker.host, broker.port, broker.keepalive_s)
         self._client.loop_start()
 
     def stop(self, farewell: Message) -> None:

@@ -34,6 +34,8 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
     """Key of ``cert_file``, without a password."""
     server_name: str = ""
     """Name that the broker's certificate must hold; empty: ``host``."""
+    keepalive_s: int = 30
+    """A broker that says nothing for twice as long is taken for gone."""
 
     def password(self) -> str:
         """Return the password, from the file or from SOLOSENSE_MQTT_PASSWORD.
@@ -200,6 +202,8 @@ def check_broker(file: str, broker: Broker) -> None:
         need(file, broker.tls or not value, f"broker.{name}", value, "none without broker.tls")
     pair = bool(broker.cert_file) == bool(broker.key_file)
     need(file, pair, "broker.cert_file", broker.cert_file, "a file, with its broker.key_file")
+    alive_s = broker.keepalive_s
+    need(file, 1 <= alive_s <= 3600, "broker.keepalive_s", alive_s, "seconds from 1 to 3600")
 
 
 def beside(broker: Broker, folder: Path) -> Broker:

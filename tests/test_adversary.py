@@ -27,12 +27,14 @@ def test_what_should_not_be_is_a_failure():
         "attacks": {"foreign refused": 1}, "broker_ended": False, "board_ended": False,
         "board_exit": 0, "tracebacks": 0, "rows_equal": True, "rows": 10, "honest_lost": 0,
         "honest_connections_lost": 0, "attacked_health": {"refused": 1},
+        "board_lost_broker": 0, "health_answered": True,
     }  # fmt: skip
     assert failures(good) == []
     bad = {
         "attacks": {"foreign taken": 1, "heard": 1}, "broker_ended": True, "board_ended": True,
         "board_exit": 1, "tracebacks": 1, "rows_equal": False, "rows": 0, "honest_lost": 1,
         "honest_connections_lost": 1, "attacked_health": {"refused": 0},
+        "board_lost_broker": 1, "health_answered": False,
     }  # fmt: skip
-    assert len(failures(bad)) == 12
+    assert len(failures(bad)) == 14
     assert len(MOLES) == len(ALL), "each attacker has a device of its own"

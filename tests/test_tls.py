@@ -113,6 +113,7 @@ def programs(folder: Path, table: str) -> dict[str, subprocess.Popen]:
     return {
         "edge": spawned("edge", "run", site),
         "edge check": spawned("edge", "check", site),
+        "health": spawned("edge", "health", site, "--wait-s", 3),
         "bridge": spawned("firmware_bridge", "run", bridge_toml(folder, table)),
         "gateway": spawned(adapters, "run", adapters_toml(folder, table)),
         "record": spawned(adapters, "record", folder / "a.mcap", "--broker", toml),

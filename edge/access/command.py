@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from edge import config as configs
-from edge.access import hosts as host_files, mosquitto_files as texts
+from edge.access import hosts as host_files, mosquitto_files as texts, operator
 from edge.access.accounts import Account, accounts, said_by_nobody
 from edge.access.certificates import RENEW_DAYS, Authority, CertificateError
 from edge.access.folder import Folder
@@ -139,6 +139,11 @@ def _written(
         )
     folder.write("passwords", "\n".join(lines) + "\n")
     folder.write("acl", texts.acl(site, users))
+    host = _reached(listener)
+    text = operator.toml(
+        to, host, listener.port, tls=listener.tls, certificate=listener.is_by_certificate
+    )
+    folder.write(operator.FILE, text)
     size = config.limits.payload_bytes
     folder.write("mosquitto.conf", texts.conf(site, to, folder.state(state), listener, size))
     return folder, ends

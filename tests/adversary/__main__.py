@@ -50,6 +50,8 @@ def trial(folder: Path, seconds: float, speed: float) -> dict[str, Any]:
                 key: health[key]
                 for key in ("messages", "refused", "lost", "late", "peak_mb", "cpu_s")
             }
+            result["health_answered"] = answers(scene)
+            result["board_lost_broker"] = board.said.count("lost the broker")
             result["broker_ended"] = broker.poll() is not None
             result["board_ended"] = board.process.poll() is not None
             result["board_exit"] = board.stop()
@@ -77,6 +79,13 @@ def start(scene: Scene, seconds: float) -> subprocess.Popen:
     )
 
 
+def answers(scene: Scene) -> bool:
+    """Does the board answer who asks by the command, without being pushed off the broker?"""
+    command = [sys.executable, "-m", "edge", "health", str(scene.folder / "site.toml"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    return bool(json.loads(done.stdout)["answered"])
+
+
 def failures(result: dict[str, Any]) -> list[str]:
     """Return what should not be."""
     attacks = result["attacks"]
@@ -88,6 +97,8 @@ def failures(result: dict[str, Any]) -> list[str]:
         "the board did not stop in order": result["board_exit"],
         "the board stumbled": result["tracebacks"],
         "the honest station's rows are others": not result["rows_equal"],
+        "the board lost the broker": result["board_lost_broker"],
+        "the board did not answer": not result["health_answered"],
         "there were no rows": not result["rows"],
         "messages of honest devices were lost, late or refused": result["honest_lost"],
         "honest devices lost the broker": result["honest_connections_lost"],

@@ -169,6 +169,7 @@ def stranger(device: str, adapter: str) -> str:
     )
 
 
+@pytest.mark.fault("F47", "F50")
 @pytest.mark.parametrize("adapter", BAD)
 def test_an_adapter_that_goes_wrong_costs_its_own_device_alone(tmp_path, adapter):
     paths = (package(tmp_path / "site", "strangers", STRANGERS, BAD),)
