@@ -17,7 +17,7 @@ def test_an_honest_station_does_not_notice_attackers_beside_it(tmp_path):
     for command in ("mosquitto", "openssl"):
         if shutil.which(command, path="/usr/sbin:/usr/bin:/usr/local/bin:/usr/local/sbin") is None:
             pytest.skip(f"no {command} on this machine, expected one for this test")
-    result = trial(tmp_path, seconds=12, speed=12)
+    result = trial(tmp_path, seconds=8, speed=12)
     assert failures(result) == [], result
 
 
