@@ -9,18 +9,20 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from edge import config as configs
+from edge import config as configs, config_versions, site_schema
 from edge.access.command import access
 from edge.bundle import BundleError
 from edge.config import SiteConfig
 from edge.health import commands as health_commands
 from edge.inbox import BrokerRefused
+from edge.pipeline import Model
 from edge.service import Service
 from edge.site_models import load_models
 from edge.sqlite_log import LogError, refuse_unfit
 from sensor_adapters.broker_access import context, trouble
 from sensor_adapters.settings import ConfigError
-from sensor_adapters.terminal import err, fail, log_to_stderr, out, until_stopped
+from sensor_adapters.terminal import err, fail, hang_ups, log_to_stderr, out, until_stopped
+from sensor_adapters.toml_file import in_file, toml
 
 app = typer.Typer(
     help="Run quantised models on a board's MQTT sensor streams, and log segments to SQLite.",
@@ -35,12 +37,6 @@ SiteFile = Annotated[Path, typer.Argument(metavar="SITE.TOML", help="The board's
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
-def _in_file(site: Path, error: Exception) -> str:
-    """Return what is wrong, with the file that holds the setting."""
-    text = str(error)
-    return text if text.startswith((str(site), f"{site.name}:")) else f"{site}: {text}"
-
-
 @app.command()
 def run(
     site: SiteFile,
@@ -48,16 +44,18 @@ def run(
 ) -> None:
     """Run until SIGTERM or Ctrl-C; then end what is open and close the log."""
     log_to_stderr(verbose=verbose)
-    stop = until_stopped()
+    stop, hung_up = until_stopped(), hang_ups()
     try:
-        service = Service(configs.load(site))
-    except (ConfigError, BundleError, LogError) as error:
-        fail(_in_file(site, error), 2)
+        service = Service(configs.load(site), site.resolve())
+    except ConfigError as error:
+        fail(in_file(site, str(error)), 2)
+    except LogError as error:
+        fail(in_file(site, f"log.path: {error}"), 2)
     err.print(f"running {site}; stop with Ctrl-C", highlight=False)
     try:
-        service.run(stop)
+        service.run(stop, hung_up)
     except BrokerRefused as error:
-        fail(_in_file(site, error), 2)
+        fail(in_file(site, str(error)), 2)
     except LogError as error:  # a full disk, a lock: another start may go well
         fail(str(error), 1)
 
@@ -67,12 +65,28 @@ def check(site: SiteFile, as_json: Json = False) -> None:
     """Check a configuration, its bundles and its broker, and change nothing."""
     try:
         config = configs.load(site)
+        upgrade = config_versions.upgrade(site, configs.VERSION, configs.OLDER)[1]
+    except ConfigError as error:
+        fail(in_file(site, str(error)), 2)
+    wrong, models = [], dict[str, Model]()
+    try:
         models = load_models(config)
+    except ConfigError as error:
+        wrong.append(str(error))
+    try:
         config.broker.password()
+    except ConfigError as error:
+        wrong.append(str(error))
+    try:
         refuse_unfit(Path(config.log.path))
+    except LogError as error:
+        wrong.append(f"log.path: {error}")
+    try:
         broker = _broker(config)
-    except (ConfigError, BundleError, LogError) as error:
-        fail(_in_file(site, error), 2)
+    except ConfigError as error:
+        wrong.append(str(error))
+    if wrong:
+        fail(in_file(site, "\n".join(wrong)), 2)
     rows = [
         {
             "bundle": model.bundle.manifest.name,
@@ -91,7 +105,37 @@ def check(site: SiteFile, as_json: Json = False) -> None:
         table.add_row(*row.values())
     out.print(table)
     out.print(f"broker {config.broker.host}:{config.broker.port}: {broker}")
+    if upgrade:
+        out.print(f"{site} is of an older version; `solosense-edge migrate-config {site}` writes:")
+        out.print("\n".join(upgrade), markup=False, highlight=False)
     out.print(f"{site} is fine")
+
+
+@app.command()
+def schema(
+    markdown: Annotated[bool, typer.Option("--markdown", help="A table of keys instead.")] = False,
+) -> None:
+    """Print the JSON Schema of a site's configuration, for editors that complete and check."""
+    if markdown:
+        print(site_schema.table(), end="")
+    else:
+        print(json.dumps(site_schema.schema(), indent=2))
+
+
+@app.command()
+def migrate_config(site: SiteFile) -> None:
+    """Write a configuration of an older version anew, and keep the old file beside it."""
+    try:
+        content, changes = config_versions.upgrade(site, configs.VERSION, configs.OLDER)
+        if not changes:
+            out.print(f"{site} is of version {configs.VERSION}, the newest; nothing was changed")
+            return
+        before = toml(site, "a site configuration")["version"]
+        kept = config_versions.write(site, content, before)
+    except ConfigError as error:
+        fail(str(error), 2)
+    out.print("\n".join(changes), markup=False, highlight=False)
+    out.print(f"{site} is written anew, without its comments; {kept} is the old file, with them")
 
 
 def _broker(config: SiteConfig) -> str:

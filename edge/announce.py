@@ -2,7 +2,7 @@
 
 ``status`` (retained, will), ``health`` (retained), ``<station>/action`` (retained: the newest
 provisional label of the station's first bundle), ``<station>/segment`` (new, update, end),
-``response/ping``.
+``response/<request>``.
 """
 
 from typing import Any
@@ -37,10 +37,14 @@ class Announcer:
         """Return the retained health."""
         return _message(f"{self.base}/health", body)
 
-    def pong(self, transaction: Any, data: dict[str, Any]) -> Message:
-        """Return the answer to a ping: all that came before it is durable."""
-        body = {"status": "ok", "data": data, "transaction": transaction}
-        return _message(f"{self.base}/response/ping", body)
+    def answer(
+        self, request: str, transaction: Any, data: dict[str, Any], error: str = ""
+    ) -> Message:
+        """Return the answer to a request; that to a ping says that all before it is durable."""
+        body = {"status": "error" if error else "ok", "data": data, "transaction": transaction}
+        return _message(
+            f"{self.base}/response/{request}", body | ({"error": error} if error else {})
+        )
 
     def segment(self, record: SegmentRecord) -> tuple[str, Message]:
         """Return ``new`` for a segment that began, ``update`` while it grows, then ``end``."""
@@ -68,6 +72,11 @@ class Announcer:
     def knows(self, id_: str) -> None:
         """Take it that a segment was said as new by a run before this one."""
         self._open.add(id_)
+
+    def nothing(self, station: str) -> Message:
+        """Return what is left to be said of the labels of a station that is no more."""
+        self._said.pop(station, None)
+        return _message(f"{self.base}/{station}/action", {"label": None, "levels": {}})
 
     def action(self, station: str, bundle: str, now: list[Now]) -> Message | None:
         """Return the station's current labels if they are other ones than said last.

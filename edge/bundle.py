@@ -189,6 +189,13 @@ class Bundle:
 
     folder: Path
     manifest: Manifest
+    text: bytes = b""
+    """The manifest as it was read; the file may be another's by now."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the manifest, which holds the hashes of all other files."""
+        return hashlib.sha256(self.text).hexdigest()
 
     def model_file(self, engine: str) -> Path | None:
         """Return the model for an engine, or None where the bundle has none."""
@@ -239,9 +246,10 @@ def load(folder: Path) -> Bundle:
     if not path.is_file():
         raise BundleError(f"{folder}: found no {MANIFEST}, expected a model bundle's folder")
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except msgspec.DecodeError as error:
-        raise BundleError(f"{path}: {error}") from error
+        text = path.read_bytes()
+        manifest = msgspec.json.decode(text, type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BundleError(f"{path}: {error}, expected a manifest as export writes it") from error
     if manifest.format_version != FORMAT_VERSION:
         raise BundleError(
             f"{path}: format_version is {manifest.format_version}, expected {FORMAT_VERSION}"
@@ -261,7 +269,7 @@ def load(folder: Path) -> Bundle:
                 " changed after export; copy the bundle again"
             )
     _check_shapes(path, manifest)
-    return Bundle(folder, manifest)
+    return Bundle(folder, manifest, text)
 
 
 def _check_shapes(path: Path, manifest: Manifest) -> None:

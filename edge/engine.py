@@ -43,14 +43,15 @@ class LiteRtEngine:
     name = "litert (CPU)"
 
     def __init__(self, model: Path, manifest: Manifest, threads: int = 1) -> None:
-        self._model, self._manifest, self._threads = model, manifest, threads
+        self._manifest, self._threads = manifest, threads
+        self._model = model.read_bytes()  # the file may be another's when a batch size is new
         self._by_batch: dict[int, tuple[Any, dict[str, int], dict[str, int]]] = {}
 
     def _load(self, batch: int) -> tuple[Any, dict[str, int], dict[str, int]]:
         """Return (interpreter, input index, output index by tensor name) for a batch size."""
         if batch in self._by_batch:
             return self._by_batch[batch]
-        interpreter = _interpreter_class()(model_path=str(self._model), num_threads=self._threads)
+        interpreter = _interpreter_class()(model_content=self._model, num_threads=self._threads)
         inputs = _by_name(interpreter.get_input_details(), self._manifest.tensor_inputs)
         for detail in inputs.values():
             interpreter.resize_tensor_input(detail["index"], [batch, *detail["shape"][1:]])
@@ -142,6 +143,16 @@ def open_engine(bundle: Bundle, prefer: str = "litert", threads: int = 1) -> Eng
         except ImportError as error:
             reasons.append(f"{kind}: {error}")
             continue
+        except BundleError as error:
+            text = str(error)
+            where = "" if text.startswith(str(bundle.folder)) else f"{model}: "
+            raise BundleError(f"{where}{text}") from error
+        except Exception as error:  # each runtime has its own
+            said = " ".join(str(error).split())
+            raise BundleError(
+                f"{model}: {kind} can not run it ({said}), expected a sound model of the tensors"
+                " that the manifest names; copy or export the bundle again"
+            ) from error
         log.info("%s runs on %s", bundle.manifest.name, engine.name)
         return engine
     raise BundleError(
@@ -164,6 +175,11 @@ def _check_reference(engine: Engine, bundle: Bundle, kind: str) -> None:
             float(np.abs(answer[name][0] - reference[f"out.{name}"][step]).max())
             for name in outputs
         )
+        if not np.isfinite(off):
+            raise BundleError(
+                f"{bundle.folder}: {engine.name} answers its reference with what is no number at"
+                f" step {step}, expected at most {tolerance:g} off; export the bundle again"
+            )
         if not off <= tolerance:
             raise BundleError(
                 f"{bundle.folder}: {engine.name} answers its reference {off:.3g} off at step"

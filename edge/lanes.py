@@ -16,7 +16,7 @@ import numpy as np
 
 from edge.bundle import Arrays, Manifest
 from edge.segments import Segment
-from edge.timeline import Timeline
+from edge.timeline import NEVER_US, Timeline
 from edge.voices import DEGRADED, HOP, SILENT, Change, Gap, Now, Solo, Step, Voice
 from edge.windows import Steps, cut, keep_us
 
@@ -155,7 +155,8 @@ class Lane:
         """Time before which this lane reads no more; None if it waits for a reading."""
         if self._next is None:
             return None
-        return self._next * self.manifest.step_us - keep_us(self.manifest)
+        unanswered = self._next - self.manifest.delay_steps  # another model may take over there
+        return unanswered * self.manifest.step_us - keep_us(self.manifest)
 
     def advance(self) -> list[Change]:
         """Return what gaps at the head of the queue change; then ``step`` is a step or None."""
@@ -231,6 +232,41 @@ class Lane:
         hop = Gap(self._hop_us, self._floor, HOP)
         self._hop_us = None
         return [*self._end(), hop]
+
+    def leave(self) -> tuple[list[Change], int | None, bool]:
+        """End what is open, for another model takes over; all that is complete was inferred.
+
+        Returns what changes, the start of the first step that was not answered for (None: it
+        waits for a reading), and whether that lies in a gap.
+        """
+        assert not self._queue
+        held = [step.index for step in (*self._asked, *self._silent)]
+        first = held[0] if held else self._next
+        start_us = None if first is None else first * self.manifest.step_us
+        changes: list[Change] = self._end()
+        if self._gap_start_us is not None:
+            start_us = self._floor if first is None else start_us
+            changes.append(Gap(self._gap_start_us, start_us))
+        return changes, start_us, self._gap_start_us is not None
+
+    @property
+    def unsaid_us(self) -> dict[str, int]:
+        """By level, and for gaps under an empty name: what is to be said begins then or later."""
+        step_us = self.manifest.step_us
+        floor = max(self._floor, NEVER_US) // step_us
+        held = [step.index for step in (*self._asked, *self._silent)]
+        first = held[0] if held else floor if self._next is None else self._next
+        quiet = floor if self._next is None else self._next - self._quiet
+        steps = {name: first if i is None else i for name, i in self._voice.undecided.items()}
+        return {name: step * step_us for name, step in [*steps.items(), ("", quiet)]}
+
+    def take_over(self, from_us: int, *, in_gap: bool) -> None:
+        """Begin at a time: in a gap that goes on, or with the first reading from then on."""
+        step_us = self.manifest.step_us
+        self._floor = -(-from_us // step_us) * step_us
+        if in_gap:
+            self._gap_start_us = self._floor
+            self._queue.append(Gap(self._floor, None))
 
     def _end(self) -> list[Change]:
         """End open segments and forget the model's state."""

@@ -127,6 +127,12 @@ class Levels:
         """The segments that go on, as far as committed, one a level at most."""
         return [one.open for one in self._stretches if one.open is not None]
 
+    @property
+    def undecided(self) -> dict[str, int | None]:
+        """By level the first step that was taken and whose label is not committed."""
+        parts = zip(self._levels, self._stretches, strict=True)
+        return {level.name: one.undecided for level, one in parts}
+
     def finish(self) -> list[Segment]:
         """Return what remains, ended as interrupted; everything starts anew."""
         labels = [some for group in self._groups for some in group.finish()]

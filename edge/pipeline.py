@@ -6,6 +6,7 @@ of one model in one call, and returns what the log and the broker shall hear of 
 
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,7 @@ from edge.complaints import Complaints
 from edge.config import SiteConfig
 from edge.devices import DeviceState
 from edge.engine import Engine
+from edge.handover import hand_over
 from edge.health.streams import Streams
 from edge.lanes import Lane
 from edge.records import (
@@ -98,6 +100,56 @@ class Pipeline:
         manifests = [self._models[folder].bundle.manifest for folder in station.bundles]
         time, limits = self._config.time, self._config.limits
         self.stations[id_] = Station(id_, station, manifests, time, session, limits)
+
+    def switch(
+        self, config: SiteConfig, models: dict[str, Model], sessions: dict[str, int], now_us: int
+    ) -> list[Record]:
+        """Take other settings and models between two steps; return what that ends.
+
+        Stations of which nothing changes are left as they are; of others go on session, devices,
+        timeline and the models that stay. ``sessions``: of stations that are new.
+        """
+        self._now_us, before = now_us, self.stations
+        for id_, station in before.items():
+            if id_ not in config.stations and station.timeline.newest_us != NEVER_US:
+                self._end_session(station)
+        records, self._ended = self._ended, []
+        had, self.stations = (self._config, self._models), {}
+        self._config, self._models = config, models
+        self._engines = {m.bundle.manifest.name: m.engine for m in models.values()}
+        for id_ in config.stations:
+            if id_ not in before:
+                self.begin(id_, sessions[id_])
+            elif _made_of(id_, *had) == _made_of(id_, config, models):
+                self.stations[id_] = before[id_]
+                before[id_].limit(config.limits)
+            else:
+                records += self.hand_over(before[id_], now_us)
+        self._changed &= config.stations.keys()
+        return records
+
+    def hand_over(self, old: Station, now_us: int) -> list[Record]:
+        """Let a station go on with the present settings and models; return what that ends."""
+        self._now_us = now_us
+        self.begin(old.id, old.session)
+        new, level = self.stations[old.id], old.spared
+        old.spare(0)  # what was left out ends, and begins again behind
+        records = [
+            record for lane in old.lanes for record in self._records(old, lane, lane.advance())
+        ]
+        records += [
+            _record(new, left.bundle, left.modality, change, self._now_us)
+            for left in hand_over(old, new)
+            for change in left.changes
+        ]
+        new.spare(level)
+        new.limit(self._config.limits)
+        self._counted.update(_counts(old))  # of the devices that are no more
+        return [*records, *self.device_records(old)]
+
+    def note_changed(self, ids: Iterable[str]) -> None:
+        """Take it that there is something new of these stations."""
+        self._changed.update(ids)
 
     def changed(self) -> list[Station]:
         """Return the stations that were told something since last asked."""
@@ -414,6 +466,12 @@ class Pipeline:
             else (station.lanes[0].manifest.name, station.lanes[0].now)
             for station in self.stations.values()
         }
+
+
+def _made_of(id_: str, config: SiteConfig, models: dict[str, Model]) -> object:
+    """Return what a station's work depends on."""
+    station = config.stations[id_]
+    return station, config.time, [models[folder].bundle.manifest for folder in station.bundles]
 
 
 def _counts(station: Station) -> dict[str, int]:

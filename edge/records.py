@@ -122,6 +122,19 @@ class CheckpointRecord:
 
 
 @dataclass(frozen=True)
+class RetractedRecord:
+    """What a model said of a time is not so: it is said again, from what led to it, by others."""
+
+    station: str
+    bundle: str
+    session: int
+    level: str
+    """Whose segments; empty: gaps and switches."""
+    from_us: int
+    """Those that begin then or later."""
+
+
+@dataclass(frozen=True)
 class OutgoingRecord:
     """A message that the broker must hear; it is kept until the broker has it."""
 
@@ -156,7 +169,7 @@ class ClockRecord:
     """Its times leapt with the clock; they did not; or the clock is right as it stands."""
 
 
-Record = (
+Written = (
     SegmentRecord
     | GapRecord
     | SwitchRecord
@@ -168,3 +181,4 @@ Record = (
     | UnsyncedRecord
     | ClockRecord
 )
+Record = Written | RetractedRecord

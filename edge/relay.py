@@ -24,6 +24,7 @@ import numpy as np
 from edge.bundle import Arrays, Decoder, Manifest
 from edge.levels import Levels
 from edge.segments import Segment
+from edge.timeline import NEVER_US
 from edge.together import Answer, together, weights_of
 from edge.voices import Change, Gap, Now, Step
 
@@ -218,6 +219,33 @@ class Relay:
         self._heard = ""
         return changes
 
+    def leave(self) -> tuple[list[Change | Switch], int | None, bool]:
+        """End what is open, for other models take over; as `Lane.leave`."""
+        changes = self.decide(max(self._answers, default=0) + 1 + self._delay)
+        gap_us = self._gap_us
+        first = self._silent[0] if self._silent and gap_us is None else self._next
+        start_us = None if first is None else first * self._step_us
+        changes += self.finish()
+        if gap_us is not None and start_us is not None:
+            changes.append(Gap(gap_us, start_us))
+        return changes, start_us, gap_us is not None
+
+    @property
+    def unsaid_us(self) -> dict[str, int]:
+        """By level, and for gaps and switches under an empty name; as `Lane.unsaid_us`."""
+        next_ = NEVER_US // self._step_us if self._next is None else self._next
+        first = self._silent[0] if self._silent else next_
+        quiet = first if self._gap_us is None else next_
+        steps = {n: first if i is None else i for n, i in self._decoded.undecided.items()}
+        return {name: step * self._step_us for name, step in [*steps.items(), ("", quiet)]}
+
+    def take_over(self, from_us: int, *, in_gap: bool) -> list[Change | Switch]:
+        """Begin at a time, which lies in a gap or not; return what changes."""
+        if not in_gap:
+            return []
+        self._gap_us = from_us
+        return [Gap(from_us, None)]
+
     def _end(self) -> list[Segment]:
         """End open segments where observation ended."""
         self.now = []
@@ -238,6 +266,7 @@ class Turn:
         self._relay, self._rank = relay, rank
         self.now: list[Now] = []
         self.open: list[Segment] = []
+        self.undecided: dict[str, int | None] = {}
 
     def answer(self, step: Step, outputs: Arrays) -> list[Change]:
         """Pass it on."""

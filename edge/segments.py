@@ -66,6 +66,11 @@ class Stretches:
         """The segment that goes on, as far as committed."""
         return self._open
 
+    @property
+    def undecided(self) -> int | None:
+        """The first step whose label is not committed; None: there is none."""
+        return self._waiting[0].index if self._waiting else None
+
     def take(self, step: StepSeen, labels: list[int]) -> list[Segment]:
         """Take a step, and the labels committed by it of the oldest that wait.
 

@@ -6,25 +6,27 @@ import time
 import uuid
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from edge import checkpoint
 from edge.announce import Announcer
 from edge.board_clock import LEAP_US, BoardClock
-from edge.checkpoint import Unfit
 from edge.config import SiteConfig
+from edge.going_on import WELL_S, go_on
 from edge.health.load import MOST_MESSAGES, most_messages
 from edge.health.report import BoardHealth, timed
 from edge.inbox import Inbox
 from edge.pace import Pace
-from edge.pipeline import BoardTime, Pipeline
+from edge.pipeline import BoardTime, Model, Pipeline
 from edge.records import (
     CheckpointRecord,
     OutgoingRecord,
     Record,
     SegmentRecord,
 )
+from edge.reload import Reload, changes
 from edge.site_models import load_models, made_of, start_records
 from edge.sqlite_log import SqliteLog
 from sensor_adapters.topics import Message, base
@@ -33,6 +35,7 @@ log = logging.getLogger(__name__)
 
 WAIT_S = 0.2
 UPDATE_S, HEALTH_S = 5.0, 30.0
+REQUESTS = ("ping", "reload")
 MOST_AT_ONCE = 5000
 """Of the outbox; the rest follows when these are gone."""
 
@@ -40,74 +43,77 @@ MOST_AT_ONCE = 5000
 class Service:
     """One running board."""
 
-    def __init__(self, config: SiteConfig) -> None:
+    def __init__(self, config: SiteConfig, site: Path | None = None) -> None:
         """Accept the models, open the log, and let each station go on where it was, or begin.
 
+        ``site``: the configuration's file, for reloads.
+
         Raises:
-            BundleError: a model can not be used.
-            ConfigError: a setting does not fit.
+            ConfigError: a setting or a model can not be used, or they do not fit.
             LogError: the log can not be used.
         """
         self._config = config
         self._clock = BoardClock()
-        models = timed(load_models(config))
+        self._models = timed(load_models(config))
+        self._loaded_us, self._reload_error = self._clock.now_us(), ""
+        self._reload = Reload(site)
         self._log = SqliteLog(Path(config.log.path))
-        self._pipeline = Pipeline(config, models, {})
-        self._made_of = {id_: made_of(config, id_, models) for id_ in config.stations}
-        self._look_at_clock()
-        self._go_on()
-        opened = [r for r in self._pipeline.open_segments() if isinstance(r, SegmentRecord)]
-        going_on = [record.id for record in opened]
-        if orphans := self._log.end_orphans(going_on):
-            log.warning("%d segments were left open by a run that did not end in order", orphans)
-        self._log.write(start_records(config, models, self._clock.now_us()))
+        self._pipeline = Pipeline(config, self._models, {})
+        self._made_of = {id_: made_of(config, id_, self._models) for id_ in config.stations}
         boot = uuid.uuid4().hex[:12]
         self._announce = Announcer(config.site, config.node, boot, version("solosense"))
         prefix = base(config.site, config.node)
         topics = [f"{prefix}/+/in/+/+", f"{prefix}/request/+"]
         client_id = f"solosense-edge-{config.site}-{config.node}"
-        for id_ in going_on:
-            self._announce.knows(id_)
         will = self._announce.status("offline", self._clock.now_us())
         self._inbox = Inbox(config.broker, client_id, topics, will)
         self._request = f"{prefix}/request/"
         self._pace = Pace(config.log.checkpoint_s)
-        self._pending: list[Record] = []
         self._most = MOST_MESSAGES
         self._out: dict[int, tuple[str, str]] = {}  # of the outbox, by number on its way
+        self._go_on()
         self._health = BoardHealth(
-            config, models, self._pipeline, self._inbox, self._log, self._pace
+            config, self._models, self._pipeline, self._inbox, self._log, self._pace
         )
 
     def _go_on(self) -> None:
-        """Put stations back to their checkpoints, if they have one."""
-        found = []
-        for id_, whole in self._made_of.items():
-            saved = self._log.checkpoint(id_)
-            session = self._log.next_session(id_)
-            if saved is not None:
-                try:
-                    checkpoint.resume(self._pipeline.stations[id_], saved, whole)
-                    found.append(id_)
-                    continue
-                except Unfit as error:
-                    log.warning("%s does not go on from its checkpoint: %s", id_, error)
-            self._pipeline.begin(id_, session)
+        """Let each station go on where it was, or begin; what a run before left open ends."""
+        config, at_us = self._config, self._clock.now_us()
+        self._look_at_clock()
+        ended = go_on(self._pipeline, self._log, self._made_of, at_us)
+        self._unproven = {id_: one.steps_done for id_, one in self._pipeline.stations.items()}
+        self._is_tried = False
         for id_, station in self._pipeline.stations.items():
             base_us = self._log.unsynced_base_us(id_, self._clock.boot_id)
             if base_us is not None and abs(self._clock.base_us - base_us) >= LEAP_US:
-                station.leapt(self._clock.base_us - base_us, self._clock.now_us())
-        if found:
-            log.warning("%s: going on from where the last run was cut off", ", ".join(found))
+                station.leapt(self._clock.base_us - base_us, at_us)
+        opened = [r for r in self._pipeline.open_segments() if isinstance(r, SegmentRecord)]
+        going_on = [record.id for record in opened]
+        for id_ in going_on:
+            self._announce.knows(id_)
+        self._pending: list[Record] = [*ended, *start_records(config, self._models, at_us)]
+        self._flush()
+        gone = {one.station for one in ended if isinstance(one, CheckpointRecord)}
+        for id_ in sorted(gone - config.stations.keys()):
+            self._publish(self._announce.nothing(id_), retain=True)
+        if orphans := self._log.end_orphans(going_on):
+            log.warning("%d segments were left open by a run that did not end in order", orphans)
 
-    def run(self, stop: threading.Event) -> None:
-        """Work until ``stop`` is set; end sessions and say farewell then."""
+    def run(self, stop: threading.Event, hung_up: threading.Event | None = None) -> None:
+        """Work until ``stop`` is set; end sessions and say farewell then.
+
+        Where ``hung_up`` is set, configuration and models are read again.
+        """
+        hung_up = hung_up or threading.Event()
         self._inbox.start()
         self._health.begin(self._clock.now_us())
         connections, updated_s, health_s = 0, time.monotonic(), time.monotonic()
+        well_s = time.monotonic() + WELL_S
         try:
             while not stop.is_set():
                 self._round()
+                self._reload_if_asked(hung_up)
+                self._prove(is_over=time.monotonic() > well_s)
                 if self._inbox.connections != connections:
                     connections = self._inbox.connections
                     self._send_left()
@@ -133,6 +139,7 @@ class Service:
     def _end(self) -> None:
         """End all sessions in order."""
         self._health.end()
+        self._reload.stop()
         try:
             at_us = self._clock.now_us()
             self._pending += self._pipeline.finish(at_us)
@@ -162,6 +169,8 @@ class Service:
             Message(one.topic, one.payload, one.received_us + base_us, one.retained)
             for one in stamped
         ]
+        if taken and not self._is_tried:
+            self._try()
         pings = []
         for message in taken:
             if message.topic.startswith(self._request):
@@ -223,6 +232,70 @@ class Service:
             for one in self._pipeline.changed()
         ]
 
+    def _try(self) -> None:
+        """Note that the first readings since the start are taken on; the program may fail of it."""
+        self._is_tried = True
+        for id_ in self._unproven:
+            self._log.start_from(id_)
+
+    def _prove(self, *, is_over: bool) -> None:
+        """Note that stations made a step since the start, or had time enough to make one."""
+        for id_, steps in [*self._unproven.items()]:
+            station = self._pipeline.stations.get(id_)
+            if is_over or station is None or station.steps_done != steps:
+                self._log.started_well(id_)
+                del self._unproven[id_]
+
+    def _reload_if_asked(self, hung_up: threading.Event) -> None:
+        """Begin to load what was asked for; take it, between two rounds, once it is there."""
+        if hung_up.is_set():
+            hung_up.clear()
+            self._reload.ask()
+        loaded = self._reload.poll(self._config, self._models)
+        if loaded is None:
+            return
+        data: dict[str, Any] = {"load_s": round(loaded.load_s, 3)}
+        if loaded.config is None:
+            for line in loaded.error.splitlines():
+                log.error("not reloaded: %s", line)
+        else:
+            data |= self._switch(loaded.config, dict(loaded.models))
+            log.warning("reloaded: %s", msgspec.json.encode(data).decode())
+        self._reload_error = loaded.error
+        for transaction in loaded.asked_by:
+            self._publish(self._announce.answer("reload", transaction, data, loaded.error))
+        self._publish_health()
+
+    def _switch(self, config: SiteConfig, models: dict[str, Model]) -> dict[str, Any]:
+        """Take other settings and models, all in one transaction; return what is different."""
+        begun_s = time.monotonic()
+        models = timed(models)
+        at_us, before = self._clock.now_us(), self._config
+        said = changes(before, self._models, config, models)
+        sessions = {id_: self._log.next_session(id_) for id_ in said["stations"]["begun"]}
+        self._pending += self._pipeline.switch(config, models, sessions, at_us)
+        self._pending += [
+            CheckpointRecord(id_, 0, at_us, None)
+            for id_ in before.stations
+            if id_ not in config.stations
+        ]
+        self._pending += start_records(config, models, at_us)
+        self._config, self._models, self._loaded_us = config, models, at_us
+        self._health.switched(config, models)
+        wholes = {id_: made_of(config, id_, models) for id_ in config.stations}
+        other = {id_ for id_ in wholes if wholes[id_] != self._made_of.get(id_)}
+        self._made_of = wholes
+        self._pipeline.note_changed(other)
+        self._pending += self._checkpoints()
+        self._flush()
+        self._inbox.acknowledge()
+        self._pace.every_s = config.log.checkpoint_s
+        self._pace.done(time.monotonic())
+        for id_ in said["stations"]["ended"]:
+            self._publish(self._announce.nothing(id_), retain=True)
+        self._tell_actions()
+        return said | {"switch_ms": round((time.monotonic() - begun_s) * 1000, 1)}
+
     def _tell_actions(self) -> None:
         """Say what each station does now, where that is news; at the end, that nobody knows."""
         for station, (bundle, now) in self._pipeline.now().items():
@@ -273,22 +346,36 @@ class Service:
     def _publish(self, message: Message, *, retain: bool = False) -> None:
         self._inbox.publish(message.topic, message.payload, retain=retain)
 
-    def _answer(self, ping: Message) -> None:
-        """Answer a request; unknown ones are counted and dropped."""
-        name = ping.topic.removeprefix(self._request)
+    def _answer(self, request: Message) -> None:
+        """Answer a request; one that nobody can answer is counted and dropped."""
+        name = request.topic.removeprefix(self._request)
         try:
-            body = msgspec.json.decode(ping.payload)
-            transaction = body["transaction"]
+            transaction = msgspec.json.decode(request.payload)["transaction"]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError):
-            name, transaction = f"{name} without transaction", None
-        if name != "ping":
-            self._pipeline.complaints.add(
-                ping.topic, f"request {name!r} is unknown, expected ping", ping.received_us
-            )
+            self._refuse(request, f"request {name!r} has no transaction, expected one to answer")
             return
-        self._publish(self._announce.pong(transaction, self._health.answer(self._clock.now_us())))
+        if request.retained:
+            self._refuse(request, f"request {name!r} is retained: old news, expected a live one")
+        elif name == "ping":
+            health = self._said_health(self._health.answer(self._clock.now_us()))
+            self._publish(self._announce.answer(name, transaction, health))
+        elif name == "reload":
+            self._reload.ask(transaction)
+        else:
+            error = f"request {name!r} is unknown, expected {' or '.join(REQUESTS)}"
+            self._refuse(request, error)
+            self._publish(self._announce.answer(name, transaction, {"known": REQUESTS}, error))
+
+    def _refuse(self, request: Message, text: str) -> None:
+        self._pipeline.complaints.add(request.topic, text, request.received_us)
 
     def _publish_health(self) -> None:
-        body = self._health.report(self._clock.now_us())
+        body = self._said_health(self._health.report(self._clock.now_us()))
         self._health.said(body)
         self._publish(self._announce.health(body), retain=True)
+
+    def _said_health(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return how the board is, with how its configuration is."""
+        return body | {
+            "config": {"loaded_us": self._loaded_us, "error": self._reload_error or None}
+        }

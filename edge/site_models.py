@@ -2,54 +2,92 @@
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 from edge import bundle as bundles, bundle_signature, checkpoint
-from edge.bundle import MANIFEST, sha256
-from edge.config import SiteConfig
+from edge.bundle import MANIFEST, BundleError, Manifest
+from edge.config import SiteConfig, Station
 from edge.engine import open_engine
 from edge.pipeline import Model
 from edge.records import ModelRecord, Record, StationRecord
 from edge.relay import Relay, RelayError
 from sensor_adapters.adapter import load_adapter
+from sensor_adapters.setting_words import meant, nearest
 from sensor_adapters.settings import ConfigError
 
 
-def load_models(config: SiteConfig) -> dict[str, Model]:
+def load_models(config: SiteConfig, known: Mapping[str, Model] | None = None) -> dict[str, Model]:
     """Return every bundle of the site, each accepted by its engine, by folder.
 
+    ``known``: models that run already, by SHA-256 of their manifests; these are not opened again.
+
     Raises:
-        BundleError: a bundle is damaged, answers other than its reference, or is not signed by
-            whom the site trusts.
-        ConfigError: no key to trust, two bundles of one name, a station lacks a device that a
-            bundle needs, or its bundles are to share one voice and can not.
+        ConfigError: bundles are missing, damaged, not signed by whom the site trusts, or answer
+            other than their references; no key to trust; two of one name, a station lacks a device
+            that a bundle needs, or its bundles are to share one voice and can not. One line a
+            fault.
     """
-    models: dict[str, Model] = {}
     signer = bundle_signature.trusted(config.bundles)
+    models: dict[str, Model] = {}
+    wrong: dict[str, str] = {}  # by folder
     for id_, station in config.stations.items():
         for folder in station.bundles:
-            if folder not in models:
-                if signer is not None:
-                    bundle_signature.check(Path(folder), signer)
-                loaded = bundles.load(Path(folder))
-                models[folder] = Model(loaded, open_engine(loaded))
-            _check_devices(id_, config, models[folder])
-        if station.failover:
-            try:
-                Relay([models[folder].bundle.manifest for folder in station.bundles])
-            except RelayError as error:
-                raise ConfigError(f"stations.{id_}.failover: {error}") from error
-    names = [m.bundle.manifest.name for m in models.values()]
-    if twice := {n for n in names if names.count(n) > 1}:
-        raise ConfigError(f"bundles: found {' and '.join(twice)} twice, expected distinct names")
+            if folder not in models and folder not in wrong:
+                try:
+                    models[folder] = _model(Path(folder), known or {}, signer)
+                except BundleError as error:
+                    wrong[folder] = f"stations.{id_}.bundles: {error}"
+    said = [*wrong.values(), *_unfit(config, models)]
+    if said:
+        raise ConfigError("\n".join(said))
     return models
 
 
-def _check_devices(id_: str, config: SiteConfig, model: Model) -> None:
-    """Refuse a station that lacks what a model was trained on."""
-    manifest = model.bundle.manifest
-    devices = config.stations[id_].devices
+def _model(
+    folder: Path, known: Mapping[str, Model], signer: bundle_signature.PublicKey | None
+) -> Model:
+    if folder.is_file():
+        raise BundleError(f"{folder}: found a file, expected a model bundle's folder")
+    if not folder.is_dir():
+        near = [one.parent.name for one in folder.parent.glob(f"*/{MANIFEST}")]
+        raise BundleError(
+            f"{folder}: found no {MANIFEST}, expected a model bundle's folder"
+            f"{meant(folder.name, near)}"
+        )
+    if signer is not None:
+        bundle_signature.check(folder, signer)
+    loaded = bundles.load(folder)
+    same = known.get(loaded.sha256)
+    return Model(loaded, same.engine if same else open_engine(loaded))
+
+
+def _unfit(config: SiteConfig, models: dict[str, Model]) -> Iterator[str]:
+    """Yield what does not go together."""
+    for id_, station in config.stations.items():
+        fitting = [models[folder].bundle.manifest for folder in station.bundles if folder in models]
+        for manifest in fitting:
+            yield from _lacking(id_, station, manifest)
+        if station.failover and len(fitting) == len(station.bundles):
+            try:
+                Relay(fitting)
+            except RelayError as error:
+                yield f"stations.{id_}.failover: {error}"
+    names = [m.bundle.manifest.name for m in models.values()]
+    for name in sorted({n for n in names if names.count(n) > 1}):
+        folders = [f for f, m in models.items() if m.bundle.manifest.name == name]
+        id_ = next(i for i, s in config.stations.items() if folders[1] in s.bundles)
+        yield (
+            f"stations.{id_}.bundles: found the name {name} twice, in {' and '.join(folders)};"
+            " expected distinct names"
+        )
+
+
+def _lacking(id_: str, station: Station, manifest: Manifest) -> Iterator[str]:
+    """Yield what a station lacks of what a model was trained on."""
+    devices = station.devices
+    at = {device.placement: name for name, device in devices.items()}
     stream = {d.placement: load_adapter(d.adapter).stream for d in devices.values()}
     need = [
         (c.rpartition(".")[0], c.rpartition(".")[2], unit)
@@ -57,46 +95,70 @@ def _check_devices(id_: str, config: SiteConfig, model: Model) -> None:
         for c, unit in zip(block.channels, block.units, strict=True)
     ]
     need += [(d.placement, "", d.kind) for d in manifest.devices]
+    said = set[str]()
     for placement, channel, unit_or_kind in need:
+        if placement in said:
+            continue
+        said.add(placement)
         if placement not in stream:
-            raise ConfigError(
-                f"stations.{id_}.devices: none sits at {placement!r}, which bundle"
-                f" {manifest.name} needs; found {', '.join(sorted(stream))}"
+            yield (
+                f"stations.{id_}.devices: found none at {placement!r}, expected one, which bundle"
+                f" {manifest.name} needs; they sit at {', '.join(sorted(stream))}"
+                f"{_misspelt(placement, at)}"
             )
+            continue
+        adapter = devices[at[placement]].adapter
+        key = f"stations.{id_}.devices.{at[placement]}.adapter is {adapter!r}, which gives"
         units = {c.name: c.unit for c in stream[placement].channels}
+        whose = f"which bundle {manifest.name} needs at {placement}"
         if channel and channel not in units:
-            raise ConfigError(
-                f"stations.{id_}.devices: {placement} gives {', '.join(units)}; bundle"
-                f" {manifest.name} needs {placement}.{channel}"
-            )
+            yield f"{key} {_some([*units])}; expected one that gives {channel}, {whose}"
+            continue
         found = units[channel] if channel else stream[placement].kind
         if found != unit_or_kind:
-            raise ConfigError(
-                f"stations.{id_}.devices: {placement} gives {channel or 'a stream'} of {found};"
-                f" bundle {manifest.name} needs {unit_or_kind}"
-            )
+            what = f"{channel} in {found}" if channel else f"{found}s"
+            other = f"it in {unit_or_kind}" if channel else f"{unit_or_kind}s"
+            yield f"{key} {what}; expected one that gives {other}, {whose}"
+        else:
+            said.discard(placement)  # its other channels
+
+
+def _some(names: list[str]) -> str:
+    """Return names, or the first of many.
+
+    >>> _some(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _misspelt(placement: str, at: dict[str, str]) -> str:
+    """Return a question after the device whose place may be meant."""
+    near = nearest(placement, at)
+    return f"; did you mean that of {at[near]}, {near!r}?" if near else ""
 
 
 def made_of(config: SiteConfig, id_: str, models: dict[str, Model]) -> str:
     """Return what a station's checkpoints depend on."""
     station = config.stations[id_]
-    sums = [sha256(models[folder].bundle.folder / MANIFEST) for folder in station.bundles]
-    return checkpoint.made_of((station, config.time), sums, version("solosense"))
+    found = [models[folder].bundle for folder in station.bundles]
+    sums = [(bundle.manifest.name, bundle.sha256) for bundle in found]
+    return checkpoint.made_of(station, config.time, sums, version("solosense"))
 
 
 def start_records(config: SiteConfig, models: dict[str, Model], at_us: int) -> list[Record]:
     """Return what the log should know of a start at this time."""
     records: list[Record] = []
     for model in models.values():
-        path = model.bundle.folder / MANIFEST
         manifest = model.bundle.manifest
         records.append(
             ModelRecord(
                 manifest.name,
-                sha256(path),
+                model.bundle.sha256,
                 "+".join(manifest.modality),
                 model.engine.name,
-                path.read_text(encoding="utf-8"),
+                model.bundle.text.decode(),
                 at_us,
             )
         )
@@ -111,8 +173,8 @@ def start_records(config: SiteConfig, models: dict[str, Model], at_us: int) -> l
 def _together(models: list[Model], at_us: int) -> ModelRecord:
     """Return models that share one voice as the one that the log knows them as."""
     manifests = [model.bundle.manifest for model in models]
-    sums = [sha256(model.bundle.folder / MANIFEST) for model in models]
-    first = json.loads((models[0].bundle.folder / MANIFEST).read_text(encoding="utf-8"))
+    sums = [model.bundle.sha256 for model in models]
+    first = json.loads(models[0].bundle.text)
     name = Relay(manifests).name
     used = "; ".join(dict.fromkeys(manifest.data_license for manifest in manifests))
     hashes = {manifest.name: sum_ for manifest, sum_ in zip(manifests, sums, strict=True)}

@@ -23,10 +23,12 @@ from edge.records import (
     ModelRecord,
     OutgoingRecord,
     Record,
+    RetractedRecord,
     SegmentRecord,
     StationRecord,
     SwitchRecord,
     UnsyncedRecord,
+    Written,
 )
 from edge.timeline import NEVER_US
 
@@ -96,6 +98,19 @@ ON CONFLICT (station) DO UPDATE SET
 NO_CHECKPOINT = "DELETE FROM checkpoints WHERE station = ?"
 OUTGOING = "INSERT OR REPLACE INTO outbox (id, type, topic, payload) VALUES (?, ?, ?, ?)"
 SENT = "DELETE FROM outbox WHERE id = ? AND type = ?"
+_THERE = "station = ? AND session = ? AND bundle = ?"
+RETRACTED = {
+    True: (
+        f"DELETE FROM outbox WHERE id IN (SELECT id FROM segments WHERE {_THERE} AND level = ?"
+        " AND start_us >= ?)",
+        f"DELETE FROM segments WHERE {_THERE} AND level = ? AND start_us >= ?",
+    ),
+    False: (
+        f"DELETE FROM gaps WHERE {_THERE} AND start_us >= ?",
+        f"DELETE FROM switches WHERE {_THERE} AND at_us >= ?",
+    ),
+}
+"""By whether a level is named; before all else of a batch."""
 STATEMENTS = (  # models first: segments refer to them
     MODEL, STATION, SEGMENT, GAP, SWITCH, DEVICE, CHECKPOINT, NO_CHECKPOINT, OUTGOING,
     UNSYNCED,
@@ -148,15 +163,24 @@ class SqliteLog:
         batch, gone = list(records), list(sent)
         if not batch and not gone:
             return
-        models = self._models | {r.name: r.sha256 for r in batch if isinstance(r, ModelRecord)}
+        models, retracted = dict(self._models), list[RetractedRecord]()
         rows: dict[str, list[Row]] = {statement: [] for statement in STATEMENTS}
         clocks = [record for record in batch if isinstance(record, ClockRecord)]
         for record in batch:
+            if isinstance(record, ModelRecord):
+                models[record.name] = record.sha256  # of the segments that follow
+            if isinstance(record, RetractedRecord):
+                retracted.append(record)
+                continue
             if isinstance(record, ClockRecord):
                 continue
             statement, row = self._row(record, models)
             rows[statement].append(row)
         with self._transaction():
+            for r in retracted:
+                what = (r.level, r.from_us) if r.level else (r.from_us,)
+                for statement in RETRACTED[bool(r.level)]:
+                    self._connection.execute(statement, (r.station, r.session, r.bundle, *what))
             for statement, values in rows.items():
                 if values:
                     self._connection.executemany(statement, values)
@@ -185,6 +209,40 @@ class SqliteLog:
         query = "SELECT content FROM checkpoints WHERE station = ?"
         with _explained(self._path):
             found = self._connection.execute(query, (station,)).fetchone()
+        return found[0] if found else None
+
+    def start_from(self, station: str) -> int:
+        """Count a start from a station's checkpoint; return how many there were in a row."""
+        with self._transaction():
+            counted = "UPDATE checkpoints SET starts = starts + 1 WHERE station = ?"
+            self._connection.execute(counted, (station,))
+            query = "SELECT starts FROM checkpoints WHERE station = ?"
+            found = self._connection.execute(query, (station,)).fetchone()
+        return int(found[0]) if found else 0
+
+    def took_up(self, station: str) -> None:
+        """Count the start no more: the checkpoint was taken up, and nothing has come since."""
+        with self._transaction():
+            fewer = "UPDATE checkpoints SET starts = starts - 1 WHERE station = ?"
+            self._connection.execute(fewer, (station,))
+
+    def started_well(self, station: str) -> None:
+        """Forget how often the program began with a station's checkpoints."""
+        with self._transaction():
+            forget = "UPDATE checkpoints SET starts = 0 WHERE station = ?"
+            self._connection.execute(forget, (station,))
+
+    def has_checkpoints(self) -> list[str]:
+        """Return the stations that can go on."""
+        with _explained(self._path):
+            found = self._connection.execute("SELECT station FROM checkpoints ORDER BY station")
+            return [row[0] for row in found]
+
+    def manifest(self, model: str, sha256: str) -> str | None:
+        """Return the manifest of a model that the board ran once; None: it never did."""
+        query = "SELECT manifest FROM models WHERE name = ? AND sha256 = ?"
+        with _explained(self._path):
+            found = self._connection.execute(query, (model, sha256)).fetchone()
         return found[0] if found else None
 
     def unsent(self, most: int) -> list[OutgoingRecord]:
@@ -240,7 +298,7 @@ class SqliteLog:
         finally:
             self._connection.close()
 
-    def _row(self, record: Record, models: dict[str, str]) -> tuple[str, Row]:
+    def _row(self, record: Written, models: dict[str, str]) -> tuple[str, Row]:
         """Return the statement that writes a record, and its values."""
         r = record
         if isinstance(r, SegmentRecord):
@@ -329,6 +387,8 @@ def refuse_unfit(path: Path) -> None:
     """
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise LogError(f"{path}: found no folder {path.parent} to write in, expected one")
+    if path.is_dir():
+        raise LogError(f"{path}: found a folder, expected a log, or no file")
     if not path.exists():
         return
     address = f"{path.absolute().as_uri()}?mode=ro"

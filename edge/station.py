@@ -5,6 +5,7 @@ A session runs from a station's first reading to its orderly end: all devices th
 set right), or because the wall clock sides with a reading against the station's time.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from edge.allowance import Allowance
@@ -63,6 +64,12 @@ class Station:
         """How much is left out of what a faster board would do: a level, see ``spare``."""
         self._begin(session)
 
+    def limit(self, limits: Limits) -> None:
+        """Let other limits hold for what comes."""
+        for device in self.devices.values():
+            device.allowance.per_s = limits.messages_per_s
+            device.allowance.burst = limits.burst_messages
+
     def _begin(self, session: int) -> None:
         """Start a session with nothing heard."""
         self.session = session
@@ -113,6 +120,18 @@ class Station:
             self.relay.hop = 2 if level >= 2 else 1
 
     @property
+    def voices(self) -> Mapping[str, Lane | Relay]:
+        """Who speaks, by the names that the log knows."""
+        if self.relay is not None:
+            return {self.relay.name: self.relay}
+        return {lane.manifest.name: lane for lane in self.lanes}
+
+    @property
+    def steps_done(self) -> int:
+        """Steps that its models made in this session."""
+        return sum(lane.steps_done for lane in self.lanes)
+
+    @property
     def is_due(self) -> bool:
         """Has the watermark passed a step's end since last asked?"""
         reached = self.complete_steps
@@ -123,6 +142,11 @@ class Station:
     def complete_steps(self) -> int:
         """The first step, on the UTC grid, that is not complete."""
         return self.timeline.watermark_us // self._step_us
+
+    @property
+    def complete_us(self) -> int:
+        """The start of that step."""
+        return self.complete_steps * self._step_us
 
     @property
     def is_over(self) -> bool:

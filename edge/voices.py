@@ -70,6 +70,10 @@ class Voice(Protocol):
     def open(self) -> list[Segment]:
         """The segments that go on, as far as committed."""
 
+    @property
+    def undecided(self) -> dict[str, int | None]:
+        """By level the first step that was answered and whose label is not committed."""
+
     def answer(self, step: Step, outputs: Arrays) -> list[Change]:
         """Take what the model says of a step: (K,) a level."""
 
@@ -104,6 +108,11 @@ class Solo:
     def open(self) -> list[Segment]:
         """The segments that go on, as far as committed, one a level at most."""
         return self._levels.open
+
+    @property
+    def undecided(self) -> dict[str, int | None]:
+        """By level the first step that was answered and whose label is not committed."""
+        return self._levels.undecided
 
     def answer(self, step: Step, outputs: Arrays) -> list[Change]:
         """Decode a step."""

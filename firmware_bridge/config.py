@@ -13,6 +13,7 @@ from sensor_adapters.settings import (
     beside,
     check_broker,
     check_outbox,
+    located,
     need,
     outbox_beside,
     read,
@@ -73,8 +74,9 @@ def load(path: Path) -> BridgeConfig:
         ConfigError: the file is missing or no TOML, a key is unknown, missing or of another type,
             or a value makes no sense.
     """
-    config = read(path, BridgeConfig, VERSION, "bridge")
-    _check(path.name, config)
+    with located(path):
+        config = read(path, BridgeConfig, VERSION, "bridge")
+        _check(path.name, config)
     folder = path.parent.resolve()
     outbox = outbox_beside(config.outbox, path)
     return msgspec.structs.replace(config, broker=beside(config.broker, folder), outbox=outbox)

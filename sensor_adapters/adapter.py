@@ -31,6 +31,11 @@ class Adapter(Protocol):
 class UnknownAdapter(KeyError):
     """No installed package offers an adapter of that name."""
 
+    def __init__(self, text: str, known: list[str]) -> None:
+        super().__init__(text)
+        self.known = known
+        """Names of those that are installed."""
+
     def __str__(self) -> str:
         return str(self.args[0])
 
@@ -45,7 +50,8 @@ def load_adapter(name: str) -> Adapter:
     found = {point.name: point for point in entry_points(group=GROUP)}
     if name not in found:
         raise UnknownAdapter(
-            f"adapter {name!r} is not installed, expected one of {', '.join(sorted(found))}"
+            f"adapter {name!r} is not installed, expected one of {', '.join(sorted(found))}",
+            sorted(found),
         )
     adapter: Adapter = found[name].load()
     return adapter

@@ -1,27 +1,31 @@
 """What configuration files share: TOML into frozen structs; every error names its key."""
 
-import difflib
+import logging
 import os
-import types
-import typing
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from sensor_adapters.samples import US_PER_S
+from sensor_adapters.setting_checks import converted as converted
+from sensor_adapters.setting_words import ConfigError as ConfigError, shown
+from sensor_adapters.toml_file import located as located, toml
 
-
-class ConfigError(Exception):
-    """A setting is wrong; the text names file, key, found and expected."""
+log = logging.getLogger(__name__)
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True):
     """The MQTT broker to listen to."""
 
-    host: str = "127.0.0.1"
-    port: int = 1883
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+    """Name or address of the broker's machine."""
+    port: Annotated[int, Meta(ge=1, le=65535)] = 1883
+    """TCP port of the broker."""
     username: str = ""
+    """Who we are to the broker; empty: nobody in particular."""
     password_file: str = ""
     """Path of a file that holds the password; never the password itself."""
     tls: bool = False
@@ -47,8 +51,10 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 return Path(self.password_file).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
+                why = getattr(error, "strerror", None) or error
                 raise ConfigError(
-                    f"broker.password_file: {error}, expected a file that holds the password"
+                    f"broker.password_file is {shown(self.password_file)}: {why}, expected a file"
+                    " that holds the password"
                 ) from error
         return os.environ.get("SOLOSENSE_MQTT_PASSWORD", "")
 
@@ -73,20 +79,46 @@ class OutboxConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SettingsT = TypeVar("SettingsT", bound=msgspec.Struct)
+Older = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]
+"""By version of a file's format, what makes of its content that of the next version."""
+NONE_OLDER: Older = {}
 
 
-def read(path: Path, wanted: type[SettingsT], version: int, what: str) -> SettingsT:
+def read(
+    path: Path, wanted: type[SettingsT], version: int, what: str, older: Older = NONE_OLDER
+) -> SettingsT:
     """Return a TOML file as settings; ``what`` it configures is said if it is none.
 
     Raises:
-        ConfigError: the file is missing or no TOML, of another version, or a key is unknown,
-            missing or of another type.
+        ConfigError: the file is missing or no TOML, of another version that ``older`` does not
+            begin with, or keys are unknown, missing or of another type.
     """
-    raw = _toml(path, f"a {what} configuration")
-    if isinstance(found := raw.get("version"), int) and found != version:
-        raise ConfigError(f"{path.name}: version is {found}, expected {version}")
+    raw = toml(path, f"a {what} configuration")
+    found = raw.get("version")
+    if type(found) is int and found != version:
+        raw = upgraded(path.name, raw, version, older)
+        log.warning("%s: version is %d, read as version %d", path.name, found, version)
     settings: SettingsT = converted(path.name, "", raw, wanted)
     return settings
+
+
+def upgraded(file: str, raw: dict[str, Any], version: int, older: Older) -> dict[str, Any]:
+    """Return the content of a file of an older version as that of this one.
+
+    Raises:
+        ConfigError: it is of a newer version, or of one that nobody knows.
+    """
+    found = raw["version"]
+    if found > version:
+        raise ConfigError(
+            f"{file}: version is {found}, expected {version}: the file was written for a newer"
+            " program; update this one"
+        )
+    while (at := raw["version"]) < version:
+        if at not in older:
+            raise ConfigError(f"{file}: version is {found}, expected {version}")
+        raw = {**older[at](raw), "version": at + 1}
+    return raw
 
 
 def read_part(path: Path, wanted: type[SettingsT]) -> SettingsT:
@@ -95,7 +127,7 @@ def read_part(path: Path, wanted: type[SettingsT]) -> SettingsT:
     Raises:
         ConfigError: as ``read``.
     """
-    settings: SettingsT = converted(path.name, "", _toml(path, "TOML"), wanted)
+    settings: SettingsT = converted(path.name, "", toml(path, "TOML"), wanted)
     return settings
 
 
@@ -105,78 +137,10 @@ def read_broker(path: Path) -> Broker:
     Raises:
         ConfigError: the file is missing or no TOML, or a setting of the broker is wrong.
     """
-    table = _toml(path, "TOML with a [broker]").get("broker", {})
+    table = toml(path, "TOML with a [broker]").get("broker", {})
     broker: Broker = converted(path.name, "broker", table, Broker)
     check_broker(path.name, broker)
     return beside(broker, path.parent.resolve())
-
-
-def _toml(path: Path, what: str) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = msgspec.toml.decode(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}, expected {what}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
-    return found
-
-
-def converted(file: str, key: str, value: Any, wanted: Any) -> Any:
-    """Return ``value`` as ``wanted``.
-
-    Raises:
-        ConfigError: it does not fit; the text names the file and the key.
-    """
-    if isinstance(wanted, types.UnionType):  # what may be left out: TOML has no null
-        (wanted,) = (one for one in typing.get_args(wanted) if one is not types.NoneType)
-    where = f"{file}: {key or 'the file'}"
-    if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
-        if not isinstance(value, dict):
-            raise ConfigError(f"{where} is {value!r}, expected a table")
-        fields = {f.name: f for f in msgspec.structs.fields(wanted)}
-        inside = f"{key}." if key else ""
-        for name in value:
-            if name not in fields:
-                near = difflib.get_close_matches(name, fields, 1)
-                hint = f"did you mean {near[0]}?" if near else f"expected {', '.join(fields)}"
-                raise ConfigError(f"{file}: {inside}{name} is not a setting; {hint}")
-        missing = [n for n, f in fields.items() if f.required and n not in value]
-        if missing:
-            raise ConfigError(f"{file}: {inside}{missing[0]} is missing, expected a value")
-        return wanted(
-            **{n: converted(file, inside + n, v, fields[n].type) for n, v in value.items()}
-        )
-    if (inner := _of_many(wanted)) is not None and isinstance(value, list):
-        return tuple(
-            converted(file, f"{key}.{number}", one, inner) for number, one in enumerate(value)
-        )
-    if typing.get_origin(wanted) is dict:
-        if not isinstance(value, dict):
-            raise ConfigError(f"{where} is {value!r}, expected a table")
-        inner = typing.get_args(wanted)[1]
-        return {name: converted(file, f"{key}.{name}", v, inner) for name, v in value.items()}
-    try:
-        return msgspec.convert(value, wanted)
-    except msgspec.ValidationError as error:
-        kind = wanted.__name__ if not isinstance(wanted, types.GenericAlias) else str(wanted)
-        raise ConfigError(f"{where} is {value!r}, expected {_in_words(kind)}") from error
-
-
-def _of_many(wanted: Any) -> Any:
-    """Return the struct of which a setting is a list; None where it is none."""
-    inner = typing.get_args(wanted)[:1] if typing.get_origin(wanted) is tuple else ()
-    is_struct = bool(inner) and isinstance(inner[0], type) and issubclass(inner[0], msgspec.Struct)
-    return inner[0] if is_struct else None
-
-
-def _in_words(kind: str) -> str:
-    """Return a type's name as a person would say it."""
-    words = {
-        "str": "text", "int": "a whole number", "float": "a number", "bool": "true or false",
-        "tuple[int, ...]": "a list of whole numbers",
-        "tuple[tuple[float, float], ...]": "a list of pairs of numbers",
-    }  # fmt: skip
-    return words.get(kind, "a list of texts" if "tuple[str" in kind or kind == "tuple" else kind)
 
 
 def need(file: str, fine: bool, key: str, found: object, expected: str) -> None:
@@ -186,7 +150,7 @@ def need(file: str, fine: bool, key: str, found: object, expected: str) -> None:
         ConfigError: it is not fine.
     """
     if not fine:
-        raise ConfigError(f"{file}: {key} is {found!r}, expected {expected}")
+        raise ConfigError(f"{file}: {key} is {shown(found)}, expected {expected}")
 
 
 def check_broker(file: str, broker: Broker) -> None:

@@ -65,6 +65,13 @@ def until_stopped() -> threading.Event:
     return stop
 
 
+def hang_ups() -> threading.Event:
+    """Return what SIGHUP sets, by which a service is told to read its configuration again."""
+    told = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: told.set())
+    return told
+
+
 def log_to_stderr(*, verbose: bool) -> None:
     """Let warnings be seen, and with ``verbose`` what happens besides."""
     level = logging.INFO if verbose else logging.WARNING

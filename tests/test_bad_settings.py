@@ -159,107 +159,13 @@ def test_the_settings_that_these_tests_spoil_are_sound(home):
     assert "not reached now" in done.out
 
 
-# --- the site's file ---
-
-WRONG = {
-    "a misspelt key": (
-        "imu-rw = { adapter",
-        "imu-rw = { adaptor",
-        "site.toml: stations.pack-1.devices.imu-rw.adaptor is not a setting; did you mean adapter?",
-    ),
-    "a misspelt table": ("[broker]", "[brokr]", "brokr is not a setting; did you mean broker?"),
-    "a missing key": ('node = "board-1"\n', "", "site.toml: node is missing"),
-    "a word for a number": (f"port = {FREE_PORT}", 'port = "x"', "broker.port is 'x', expected"),
-    "a fraction for a whole number": (f"port = {FREE_PORT}", "port = 1.5", "broker.port is 1.5"),
-    "a port out of range": (f"port = {FREE_PORT}", "port = 65536", "broker.port is 65536"),
-    "an empty host": (f"port = {FREE_PORT}", 'host = ""', "broker.host is '', expected a host"),
-    "a text for a list": ('bundles = ["bundle"]', 'bundles = "bundle"', "expected a list of"),
-    "a number among texts": ('bundles = ["bundle"]', "bundles = [7]", "expected a list of texts"),
-    "no bundle": ('bundles = ["bundle"]', "bundles = []", "expected at least one bundle"),
-    "a bundle twice": ('["bundle"]', '["bundle", "bundle"]', "expected each bundle once"),
-    "a bundle by two paths": (
-        '["bundle"]', '["bundle", "x/../bundle"]', "expected each bundle once",
-    ),
-    "an unknown adapter": (
-        'adapter = "imu"',
-        'adapter = "gyro"',
-        "devices.imu-rw.adapter: adapter 'gyro' is not installed, expected one of event, imu",
-    ),
-    "a number for a table": (
-        'scan = { adapter = "event", placement = "scanner" }',
-        "scan = 7",
-        "stations.pack-1.devices.scan is 7, expected a table",
-    ),
-    "a bad site id": ('site = "osaka"', 'site = "Osaka/1"', "site 'Osaka/1' is not an id"),
-    "an empty node id": ('node = "board-1"', 'node = ""', "node '' is not an id"),
-    "a bad device id": ("imu-rw =", '"imu rw" =', "stations.pack-1.devices 'imu rw' is not an"),
-    "two devices at one place": (
-        '"scanner"',
-        '"right_wrist"',
-        "stations.pack-1.devices.scan.placement is 'right_wrist', expected a place of its own",
-    ),
-    "another version": ("version = 1", "version = 2\nnew = 7", "version is 2, expected 1"),
-    "a negative lateness": (
-        "[broker]", "[time]\nlateness_s = -1\n[broker]", "time.lateness_s is -1.0, expected seconds"
-    ),
-    "a lateness that is no number": (
-        "[broker]", "[time]\nlateness_s = nan\n[broker]", "time.lateness_s is nan"
-    ),
-    "no silence": ("[broker]", "[time]\nsilence_s = 0\n[broker]", "time.silence_s is 0"),
-    "no TOML": ("[broker]", "[broker", "not TOML"),
-    "a key twice": ("version = 1", "version = 1\nversion = 1", "not TOML"),
-    "a missing bundle": ('["bundle"]', '["bundel"]', "bundel: found no manifest.json"),
-    "a device that a bundle needs and nobody is": (
-        '"right_wrist"',
-        '"left_wrist"',
-        "site.toml: stations.pack-1.devices: none sits at 'right_wrist', which bundle test needs",
-    ),
-    "a device that gives other channels": (
-        'adapter = "imu"', 'adapter = "pose"', "bundle test needs right_wrist.acc_x"
-    ),
-    "a device of another kind": (
-        'adapter = "event"', 'adapter = "state"', "scanner gives a stream of level; bundle test"
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_check_says_what_is_wrong_with_the_file(home, name):
-    old, new, says = WRONG[name]
-    assert says in refused(2, called("edge", "check", edited(home, old, new)))
+# --- the site's file; what `check` says of all that can be wrong with it: test_broken_sites.py ---
 
 
 def test_run_stops_at_the_same_words_as_check(home):
     file = edited(home, "imu-rw = { adapter", "imu-rw = { adaptor")
     assert refused(2, spawned("edge", "run", file)) == refused(2, called("edge", "check", file))
     assert not (home / "solosense.db").exists()
-
-
-def test_a_file_without_stations_is_refused(home):
-    (home / "site.toml").write_text('version = 1\nsite = "a"\nnode = "b"\nstations = {}\n')
-    assert "stations is {}, expected at least one" in refused(
-        2, called("edge", "check", home / "site.toml")
-    )
-
-
-def test_stations_that_are_no_table_are_refused(home):
-    (home / "site.toml").write_text('version = 1\nsite = "a"\nnode = "b"\nstations = []\n')
-    assert "stations is [], expected a table" in refused(
-        2, called("edge", "check", home / "site.toml")
-    )
-
-
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\x00" * 100])
-def test_a_file_of_other_bytes_is_refused(home, content):
-    (home / "site.toml").write_bytes(content)
-    assert "site.toml: not TOML" in refused(2, called("edge", "check", home / "site.toml"))
-
-
-def test_a_missing_file_and_a_folder_are_refused(home):
-    assert "expected a site configuration" in refused(
-        2, called("edge", "check", home / "nope.toml")
-    )
-    assert "expected a site configuration" in refused(2, called("edge", "check", home))
 
 
 def test_a_password_file_that_is_missing_is_refused(home):
@@ -442,7 +348,7 @@ def test_requests_that_make_no_sense_do_not_stop_the_board(home):
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     assert "Traceback" not in said.read_text()
-    assert "request 'reboot without transaction' is unknown" in said.read_text()
+    assert "request 'reboot' has no transaction" in said.read_text()
 
 
 @pytest.mark.broker

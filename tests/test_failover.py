@@ -71,4 +71,4 @@ def test_one_bundle_has_nobody_to_take_turns_with(tmp_path, recording):
     command = [sys.executable, "-m", "edge", "check", str(site)]
     told = subprocess.run(command, capture_output=True, text=True, check=False, cwd=live.ROOT)
     assert told.returncode == 2
-    assert "stations.c.failover is True, expected false, or several bundles" in told.stderr
+    assert "stations.c.failover is true, expected false, or several bundles" in told.stderr

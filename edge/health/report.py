@@ -33,9 +33,12 @@ METRICS_STILL_S = 10.0
 
 
 def timed(models: dict[str, Model]) -> dict[str, Model]:
-    """Return the models with engines whose calls are timed."""
+    """Return the models with engines whose calls are timed; some may be already."""
     return {
-        folder: Model(model.bundle, TimedEngine(model.engine)) for folder, model in models.items()
+        folder: model
+        if isinstance(model.engine, TimedEngine)
+        else Model(model.bundle, TimedEngine(model.engine))
+        for folder, model in models.items()
     }
 
 
@@ -76,6 +79,14 @@ class BoardHealth:
         }
         self._others = Beats(others)
         self._metrics.beats = Beats({**others, "main": (lambda: self._moved_s, MAIN_STILL_S)})
+
+    def switched(self, config: SiteConfig, models: dict[str, Model]) -> None:
+        """Look at other settings and models from now on; the machine's remain."""
+        self._config, self._models = config, models
+        self._board = _settled(config, models)
+        levels = {level for one in self._pipeline.stations.values() for level in one.levels}
+        self.load.levels = sorted(levels)
+        self._seen_s -= MARK_S
 
     def begin(self, now_us: int) -> None:
         """Let Prometheus ask; the network thread runs."""

@@ -17,6 +17,7 @@ from sensor_adapters.settings import (
     beside,
     check_broker,
     check_outbox,
+    located,
     need,
     outbox_beside,
     read,
@@ -134,7 +135,8 @@ def load(path: Path) -> CameraConfig:
         ConfigError: the file is missing or no TOML, a key is unknown, missing or of another type,
             or a value makes no sense.
     """
-    config = read(path, CameraConfig, VERSION, "camera")
+    with located(path):
+        config = read(path, CameraConfig, VERSION, "camera")
     folder = path.parent.resolve()
     source, model = config.source, config.model
     replace = msgspec.structs.replace
@@ -151,7 +153,8 @@ def load(path: Path) -> CameraConfig:
         broker=beside(config.broker, folder),
         outbox=outbox_beside(config.outbox, path),
     )
-    _check(path.name, config)
+    with located(path):
+        _check(path.name, config)
     return config
 
 

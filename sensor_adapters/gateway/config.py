@@ -13,6 +13,7 @@ from sensor_adapters.settings import (
     beside,
     check_broker,
     check_outbox,
+    located,
     need,
     outbox_beside,
     read,
@@ -75,8 +76,18 @@ def load(path: Path) -> GatewayConfig:
         ConfigError: the file is missing or no TOML, a key is unknown, missing or of another type,
             or a value makes no sense.
     """
-    config = read(path, GatewayConfig, VERSION, "gateway")
-    file = path.name
+    with located(path):
+        config = read(path, GatewayConfig, VERSION, "gateway")
+        _check(path.name, config)
+    folder = path.parent.resolve()
+    key_file = str(folder / config.badge_key_file) if config.badge_key_file else ""
+    return msgspec.structs.replace(
+        config, broker=beside(config.broker, folder), outbox=outbox_beside(config.outbox, path),
+        badge_key_file=key_file,
+    )  # fmt: skip
+
+
+def _check(file: str, config: GatewayConfig) -> None:
     need(file, config.version == VERSION, "version", config.version, str(VERSION))
     check_broker(file, config.broker)
     check_outbox(file, config.outbox)
@@ -96,9 +107,3 @@ def load(path: Path) -> GatewayConfig:
             check_id(f"devices.{device}.station", block["station"])
     except TopicError as error:
         raise ConfigError(f"{file}: {error}") from error
-    folder = path.parent.resolve()
-    key_file = str(folder / config.badge_key_file) if config.badge_key_file else ""
-    return msgspec.structs.replace(
-        config, broker=beside(config.broker, folder), outbox=outbox_beside(config.outbox, path),
-        badge_key_file=key_file,
-    )  # fmt: skip

@@ -387,7 +387,7 @@ def test_with_certificates_required_a_user_is_who_its_certificate_says(tmp_path)
     [
         ("site.toml", "imu-rw =", "edge =", "user 'edge' would be two"),
         ("site.toml", '["anna"]', '["imu-rw"]', "user 'imu-rw' would be two"),
-        ("site.toml", '["anna"]', '["An na"]', "'An na' is not an id"),
+        ("site.toml", '["anna"]', '["An na"]', "access.analysts holds 'An na', expected an id"),
         ("site.toml", "zigbee2mqtt/#", "a#", "access.others.zigbee2mqtt is 'a#'"),
         ("site.toml", "zigbee2mqtt/#", "a\\nuser edge", "access.others.zigbee2mqtt is"),
         ("bridge.toml", '"scanner" }', '"scaner" }', "device 'scaner' at station 'pack-1' is not"),

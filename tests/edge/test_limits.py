@@ -127,6 +127,15 @@ def test_a_new_session_gives_nothing_anew():
     assert one.device("scan", 2).rejected == 50 - (100 - 91) - 2  # seconds that passed
 
 
+def test_other_limits_hold_after_a_reload():
+    one = board(messages_per_s=1, burst_messages=100)
+    one.hear(scans(0, 60, 1))
+    config = msgspec.structs.replace(site(), limits=Limits(messages_per_s=1, burst_messages=10))
+    one.pipeline.switch(config, one.pipeline._models, {}, FIRST)
+    one.hear(scans(5, 60, 100)).finish()
+    assert one.device("scan").rejected == 50, "of the 40 that were left ten are"
+
+
 def test_births_count_as_well(warnings):
     one = board(messages_per_s=1, burst_messages=10)
     one.hear(status("scan", "online", 1, seq) for seq in range(1, 101)).finish()
