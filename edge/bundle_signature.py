@@ -32,8 +32,8 @@ class PublicKey:
 
     @property
     def name(self) -> str:
-        """As minisign shows it."""
-        return self.id[::-1].hex().upper()
+        """As minisign shows it: a number, without zeros before it."""
+        return f"{int.from_bytes(self.id, 'little'):X}"
 
 
 def trusted(settings: Bundles) -> PublicKey | None:
