@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 from rich.table import Table
 
 from edge import config as configs, config_versions, site_schema
+from edge.access.command import access
 from edge.bundle import BundleError
 from edge.config import SiteConfig
 from edge.health import commands as health_commands
@@ -18,6 +20,7 @@ from edge.service import Service
 from edge.site_models import load_models
 from edge.sqlite_log import LogError, LogWaits, refuse_unfit
 from edge.storage import commands as storage_commands
+from sensor_adapters.broker_access import context, trouble
 from sensor_adapters.settings import ConfigError
 from sensor_adapters.terminal import err, fail, hang_ups, log_to_stderr, out, until_stopped
 from sensor_adapters.toml_file import in_file, toml
@@ -83,6 +86,10 @@ def check(site: SiteFile, as_json: Json = False) -> None:
         damage = refuse_unfit(Path(config.log.path))
     except LogError as error:
         wrong.append(f"log.path: {error}")
+    try:
+        broker = _broker(config)
+    except ConfigError as error:
+        wrong.append(str(error))
     if wrong:
         fail(in_file(site, "\n".join(wrong)), 2)
     rows = [
@@ -95,7 +102,6 @@ def check(site: SiteFile, as_json: Json = False) -> None:
         }
         for folder, model in models.items()
     ]
-    broker = _broker(config)
     if as_json:
         print(json.dumps({"site": config.site, "bundles": rows, "broker": broker, "log": damage}))
         return
@@ -140,12 +146,23 @@ def migrate_config(site: SiteFile) -> None:
 
 
 def _broker(config: SiteConfig) -> str:
-    """Return whether something listens where the broker should."""
+    """Return whether something listens where the broker should, and is trusted.
+
+    Raises:
+        ConfigError: its certificate shows that a setting is wrong.
+    """
+    to, name = config.broker, config.broker.server_name or config.broker.host
     try:
-        with socket.create_connection((config.broker.host, config.broker.port), 3):
-            return "listens"
+        with socket.create_connection((to.host, to.port), 3) as plain:
+            if not to.tls:
+                return "listens"
+            with context(to).wrap_socket(plain, server_hostname=name):
+                return "listens, and its certificate is trusted"
     except OSError as error:
-        return f"not reached now ({error}); the service will keep trying"
+        if (found := trouble(to, error)).is_setting:
+            raise ConfigError(found.text) from error
+        why = found.text if isinstance(error, ssl.SSLError) else str(error)
+        return f"not reached now ({why}); the service will keep trying"
 
 
 @app.command()
@@ -195,6 +212,9 @@ def live(
     for row in rows:
         table.add_row(row["what"], str(row["value"]))
     out.print(table)
+
+
+app.command()(access)
 
 
 def main() -> None:

@@ -333,8 +333,11 @@ def _check_bounds(path: Path, decoder: Decoder) -> None:
 
 
 def write(folder: Path, manifest: Manifest) -> Bundle:
-    """Write the manifest over the files already in ``folder``, their hashes filled in."""
-    files = sorted(p for p in folder.iterdir() if p.name != MANIFEST)
+    """Write the manifest over the files already in ``folder``, their hashes filled in.
+
+    A signature of the manifest that was there before is none of this one.
+    """
+    files = sorted(p for p in folder.iterdir() if not p.name.startswith(MANIFEST))
     manifest = msgspec.structs.replace(manifest, sha256={p.name: sha256(p) for p in files})
     manifest = msgspec.structs.replace(manifest, seal=sealed(manifest))
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=1)

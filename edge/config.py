@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from edge.allowance import DEFAULT_BURST, DEFAULT_PER_S
 from edge.storage.retention import TABLES
 from sensor_adapters.adapter import UnknownAdapter, load_adapter
 from sensor_adapters.samples import US_PER_S
@@ -21,6 +22,7 @@ from sensor_adapters.settings import (
     located,
     read,
 )
+from sensor_adapters.topics import ID, is_filter
 
 VERSION = 1
 OLDER: Older = {}
@@ -51,6 +53,35 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     def keeps_days(self) -> dict[str, float]:
         """Return how long the rows of each table are kept, 0: for ever."""
         return dict.fromkeys(TABLES, self.keep_days) | self.keep_table_days
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one device may ask of the board; more is refused, and no other device pays for it."""
+
+    payload_bytes: Annotated[int, Meta(ge=1000, le=100_000_000)] = 1_000_000
+    """Of one message."""
+    messages_per_s: Annotated[float, Meta(gt=0, le=1_000_000)] = DEFAULT_PER_S
+    """By the device's own event time, so that what waited for a broker may come at once."""
+    burst_messages: Annotated[int, Meta(ge=1, le=1_000_000_000)] = DEFAULT_BURST
+    """That it may send before they count."""
+
+
+class Bundles(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose models are trusted."""
+
+    public_key: str = ""
+    """As minisign prints it; every bundle must be signed with its secret key. Empty: none need."""
+    public_key_file: str = ""
+    """Or the file ``minisign.pub`` that holds it."""
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """Of the broker's users, those that are not the board's or a device's."""
+
+    analysts: tuple[str, ...] = ()
+    """Names besides ``analyst``: each reads what the board says."""
+    others: dict[Id, tuple[str, ...]] = {}
+    """Programs that are not ours, by name: filters below which they may say and hear all."""
 
 
 class Time(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +165,12 @@ class SiteConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Where the segments go."""
     time: Time = Time()
     """How long to wait for whom."""
+    limits: Limits = Limits()
+    """What one device may ask."""
+    bundles: Bundles = Bundles()
+    """Whose models may run."""
+    access: Access = Access()
+    """Who there is at the broker besides; for ``solosense-edge access``."""
     health: Health = Health()
     """When health says that something is wrong."""
     metrics: Annotated[Metrics, RESTART] = Metrics()
@@ -160,6 +197,16 @@ def _wrong(config: SiteConfig) -> Iterator[str]:
     for table in config.log.keep_table_days.keys() - set(TABLES):
         tables = ", ".join(TABLES)
         yield f"log.keep_table_days.{table} is no table, expected one of the tables {tables}"
+    if config.bundles.public_key and config.bundles.public_key_file:
+        yield "bundles.public_key_file is set as well as public_key, expected one of them"
+    for name in config.access.analysts:
+        if not ID.match(name):
+            yield f"access.analysts holds {shown(name)}, expected {_ID_IN_WORDS}"
+    for name, filters in config.access.others.items():
+        for one in filters:
+            if not is_filter(one) or not one.isprintable():
+                where = f"access.others.{name}"
+                yield f"{where} is {shown(one)}, expected a topic, or a filter with + or #"
     for id_, station in config.stations.items():
         key = f"stations.{id_}"
         folders = [os.path.normpath(bundle) for bundle in station.bundles]
@@ -192,4 +239,10 @@ def _absolute(config: SiteConfig, folder: Path) -> SiteConfig:
     }
     broker = beside(config.broker, folder)
     log = msgspec.structs.replace(config.log, path=str(folder / config.log.path))
-    return msgspec.structs.replace(config, stations=stations, broker=broker, log=log)
+    key_file = config.bundles.public_key_file
+    bundles = msgspec.structs.replace(
+        config.bundles, public_key_file=str(folder / key_file) if key_file else ""
+    )
+    return msgspec.structs.replace(
+        config, stations=stations, broker=broker, log=log, bundles=bundles
+    )

@@ -4,6 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from edge.allowance import Allowance
 from edge.clock import DeviceClock
 from edge.leaps import Lead
 from edge.timeline import NEVER_US
@@ -58,7 +59,7 @@ class DeviceState:
 
     LASTING: ClassVar = (
         "status", "boot", "first_us", "last_us", "newest_us", "messages", "samples", "rejected",
-        "duplicated", "late", "restarts", "clock", "lead", "holes", "_skipped",
+        "duplicated", "late", "restarts", "clock", "lead", "allowance", "holes", "_skipped",
         "_lost_before", "_sequences",
     )  # fmt: skip
 
@@ -80,6 +81,7 @@ class DeviceState:
     """How often its numbers began again under the same boot."""
     clock: DeviceClock = field(default_factory=DeviceClock)
     lead: Lead = field(default_factory=Lead)
+    allowance: Allowance = field(default_factory=Allowance)
     holes: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=MOST_HOLES))
     """From the newest reading before numbers were skipped to the first one behind."""
     _skipped: int = 0
@@ -123,7 +125,8 @@ class DeviceState:
         }
         return DeviceState(
             self.device, self.adapter, self.placement, self.status, self.boot,
-            newest_us=self.newest_us, lead=self.lead, _sequences=sequences,
+            newest_us=self.newest_us, lead=self.lead, allowance=self.allowance,
+            _sequences=sequences,
         )  # fmt: skip
 
     def is_newest(self, boot: str, seq: int | None) -> bool:

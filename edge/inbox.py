@@ -10,6 +10,8 @@ comes (its own ``max_queued_messages`` is the next bound); how often that happen
 import contextlib
 import logging
 import queue
+import ssl
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,15 +23,16 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.board_clock import machine_us
+from sensor_adapters.broker_access import CREDENTIALS, REFUSED, WANTS_TLS, let_in, trouble
 from sensor_adapters.settings import Broker
 from sensor_adapters.topics import Message
 
 log = logging.getLogger(__name__)
 
 MOST_QUEUED = 20_000
+MOST_QUEUED_BYTES = 64 << 20
 MOST_UNSENT = 10_000  # messages that wait for a broker that is away; the next ones are dropped
 SHORT_S, MOST_SHORT = 10.0, 3  # connections that end so soon, so often: somebody takes our place
-REFUSED = {"Bad user name or password", "Not authorized", "Banned", "Client identifier not valid"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Inbox:
         self._queue: queue.Queue[tuple[Message, _Receipt]] = queue.Queue(MOST_QUEUED)
         self._taken: list[_Receipt] = []
         self._published: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._came_bytes = 0  # of payload; only paho's thread writes it
+        self._taken_bytes = 0  # only who takes writes it
         self.waited = 0
         """Messages that found the queue full and held the network back."""
         self.connections = 0
@@ -68,11 +73,11 @@ class Inbox:
         self._stopping = threading.Event()
         self._subscribed = threading.Event()
         self._gone = threading.Event()
+        self._gone.set()
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, manual_ack=True
         )
-        if broker.username:
-            self._client.username_pw_set(broker.username, broker.password())
+        self._ear = let_in(self._client, broker)
         self._client.will_set(will.topic, will.payload, qos=1, retain=True)
         self._client.reconnect_delay_set(1, 2)
         self._client.max_queued_messages_set(MOST_UNSENT)
@@ -100,15 +105,24 @@ class Inbox:
                 self._client.connect(broker.host, broker.port, broker.keepalive_s)
                 break
             except (OSError, ValueError) as error:  # a name that can not be one is a ValueError
-                self._say(
-                    f"no broker at {self._broker.host}:{self._broker.port} ({error});"
-                    " trying again every 2 s"
-                )
+                self._not_reached(error)
             self.moved_s = time.monotonic()
             self._stopping.wait(2)
         while not self._stopping.is_set():
             self._client.loop_start()  # does nothing while it runs
             self._stopping.wait(2)
+
+    def _not_reached(self, error: BaseException | None) -> None:
+        """Say why the broker is not reached; a board that was never let in ends at a setting."""
+        found = trouble(self._broker, error)
+        if found.is_setting and not self.connections:
+            self.refusal = found.text
+            return
+        self._say(f"{found.text}; trying again every 2 s")
+
+    def _on_connect_fail(self, client: mqtt.Client, userdata: Any) -> None:
+        self.moved_s = time.monotonic()
+        self._not_reached(sys.exc_info()[1])  # paho is dealing with it, and says no more of it
 
     def _say(self, text: str) -> None:
         if text != self._failed:
@@ -122,7 +136,7 @@ class Inbox:
         if reason.is_failure:
             text = f"broker {self._broker.host}:{self._broker.port} refused us: {reason}"
             if str(reason) in REFUSED:
-                self.refusal = f"{text}; check broker.username and broker.password_file"
+                self.refusal = f"{text}; {CREDENTIALS}"
             self._say(text)
             return
         self._gone.clear()
@@ -133,9 +147,6 @@ class Inbox:
         said = log.warning if self.connections > 1 else log.info  # that it is back is news
         said("connected to %s:%d", self._broker.host, self._broker.port)
         client.subscribe([(topic, 1) for topic in self._topics])
-
-    def _on_connect_fail(self, client: mqtt.Client, userdata: Any) -> None:
-        self.moved_s = time.monotonic()
 
     def _on_subscribe(
         self, client: mqtt.Client, userdata: Any, mid: int, reasons: Any, properties: Any
@@ -161,8 +172,18 @@ class Inbox:
         self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
         self.moved_s = time.monotonic()
+        was_in = not self._gone.is_set()
         self._gone.set()
         if self._stopping.is_set() or not reason.is_failure:
+            return
+        error, self._ear.error = self._ear.error, None
+        if (
+            isinstance(error, ssl.SSLError) and not was_in
+        ):  # only now is said what it has against us
+            self._not_reached(error)
+            return
+        if not self.connections and not self._broker.tls:
+            self._say(f"broker {self._broker.host}:{self._broker.port}: {WANTS_TLS}")
             return
         self._short = self._short + 1 if time.monotonic() - self._connected_s < SHORT_S else 0
         if self._short < MOST_SHORT:
@@ -184,6 +205,11 @@ class Inbox:
             Message(topic, bytes(message.payload), machine_us(), bool(message.retain)),
             _Receipt(self.connections, message.mid, message.qos),
         )
+        if self._queued_bytes > MOST_QUEUED_BYTES:
+            self.waited += 1
+            while self._queued_bytes > MOST_QUEUED_BYTES and not self._stopping.wait(0.02):
+                pass
+        self._came_bytes += len(stamped[0].payload)
         try:
             self._queue.put_nowait(stamped)
         except queue.Full:
@@ -193,6 +219,10 @@ class Inbox:
                 with contextlib.suppress(queue.Full):
                     self._queue.put(stamped, timeout=0.5)
                     return
+
+    @property
+    def _queued_bytes(self) -> int:
+        return self._came_bytes - self._taken_bytes
 
     @property
     def queued(self) -> int:
@@ -214,6 +244,7 @@ class Inbox:
                 message, receipt = self._queue.get(block=not index, timeout=wait_s)
                 if receipt.qos:
                     self._taken.append(receipt)
+                self._taken_bytes += len(message.payload)
                 yield message
         except queue.Empty:
             return

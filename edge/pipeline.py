@@ -98,7 +98,8 @@ class Pipeline:
         """Let a station begin with nothing heard."""
         station = self._config.stations[id_]
         manifests = [self._models[folder].bundle.manifest for folder in station.bundles]
-        self.stations[id_] = Station(id_, station, manifests, self._config.time, session)
+        time, limits = self._config.time, self._config.limits
+        self.stations[id_] = Station(id_, station, manifests, time, session, limits)
 
     def switch(
         self, config: SiteConfig, models: dict[str, Model], sessions: dict[str, int], now_us: int
@@ -121,6 +122,7 @@ class Pipeline:
                 self.begin(id_, sessions[id_])
             elif _made_of(id_, *had) == _made_of(id_, config, models):
                 self.stations[id_] = before[id_]
+                before[id_].limit(config.limits)
             else:
                 records += self.hand_over(before[id_], now_us)
         self._changed &= config.stations.keys()
@@ -141,6 +143,7 @@ class Pipeline:
             for change in left.changes
         ]
         new.spare(level)
+        new.limit(self._config.limits)
         self._counted.update(_counts(old))  # of the devices that are no more
         return [*records, *self.device_records(old)]
 
@@ -181,6 +184,11 @@ class Pipeline:
                 return  # a birth or will from before our time; the next reading tells
             if message.retained:
                 raise Refused("a retained payload is old news, expected a live one")
+            if len(message.payload) > self._config.limits.payload_bytes:
+                raise Refused(
+                    f"payload of {len(message.payload)} bytes, expected at most"
+                    f" {self._config.limits.payload_bytes} (limits.payload_bytes)"
+                )
             if topic.kind not in (device.adapter, STATUS):
                 raise Refused(f"topic is of kind {topic.kind!r}, expected {device.adapter}")
             if topic.kind == STATUS:
@@ -295,6 +303,7 @@ class Pipeline:
             device.messages += 1
         elif not device.is_new(status.boot, status.seq):
             return
+        station.allow(device)
         device.status = status.state
         if status.state != "online" and station.is_over:
             self._end_session(station)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from edge import bundle as bundles, checkpoint
+from edge import bundle as bundles, bundle_signature, checkpoint
 from edge.bundle import MANIFEST, BundleError, Manifest
 from edge.config import SiteConfig, Station
 from edge.engine import open_engine
@@ -24,17 +24,19 @@ def load_models(config: SiteConfig, known: Mapping[str, Model] | None = None) ->
     ``known``: models that run already, by SHA-256 of their manifests; these are not opened again.
 
     Raises:
-        ConfigError: bundles are missing, damaged or answer other than their references; two of one
-            name, a station lacks a device that a bundle needs, or its bundles are to share one
-            voice and can not. One line a fault.
+        ConfigError: bundles are missing, damaged, not signed by whom the site trusts, or answer
+            other than their references; no key to trust; two of one name, a station lacks a device
+            that a bundle needs, or its bundles are to share one voice and can not. One line a
+            fault.
     """
+    signer = bundle_signature.trusted(config.bundles)
     models: dict[str, Model] = {}
     wrong: dict[str, str] = {}  # by folder
     for id_, station in config.stations.items():
         for folder in station.bundles:
             if folder not in models and folder not in wrong:
                 try:
-                    models[folder] = _model(Path(folder), known or {})
+                    models[folder] = _model(Path(folder), known or {}, signer)
                 except BundleError as error:
                     wrong[folder] = f"stations.{id_}.bundles: {error}"
     said = [*wrong.values(), *_unfit(config, models)]
@@ -43,7 +45,9 @@ def load_models(config: SiteConfig, known: Mapping[str, Model] | None = None) ->
     return models
 
 
-def _model(folder: Path, known: Mapping[str, Model]) -> Model:
+def _model(
+    folder: Path, known: Mapping[str, Model], signer: bundle_signature.PublicKey | None
+) -> Model:
     if folder.is_file():
         raise BundleError(f"{folder}: found a file, expected a model bundle's folder")
     if not folder.is_dir():
@@ -52,6 +56,8 @@ def _model(folder: Path, known: Mapping[str, Model]) -> Model:
             f"{folder}: found no {MANIFEST}, expected a model bundle's folder"
             f"{meant(folder.name, near)}"
         )
+    if signer is not None:
+        bundle_signature.check(folder, signer)
     loaded = bundles.load(folder)
     same = known.get(loaded.sha256)
     return Model(loaded, same.engine if same else open_engine(loaded))

@@ -8,14 +8,18 @@ set right), or because the wall clock sides with a reading against the station's
 from collections.abc import Mapping
 from dataclasses import replace
 
+from edge.allowance import Allowance
 from edge.bundle import Manifest
-from edge.config import Station as StationConfig, Time
+from edge.config import Limits, Station as StationConfig, Time
 from edge.devices import DeviceState
 from edge.lanes import Lane
 from edge.relay import Relay, Turn
 from edge.timeline import NEVER_US, Timeline, Track
 from sensor_adapters.adapter import load_adapter
 from sensor_adapters.samples import DecodeError, Samples
+
+NO_LIMITS = Limits()
+"""But those that hold where nothing is said."""
 
 
 class Refused(Exception):
@@ -31,7 +35,13 @@ class Station:
     )  # fmt: skip
 
     def __init__(
-        self, id_: str, config: StationConfig, manifests: list[Manifest], time: Time, session: int
+        self,
+        id_: str,
+        config: StationConfig,
+        manifests: list[Manifest],
+        time: Time,
+        session: int,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         """Take the models' manifests in the order of the configuration.
 
@@ -44,12 +54,21 @@ class Station:
         self._step_us = min(m.step_us for m in manifests)
         self._delay_us = max(m.delay_steps * m.step_us for m in manifests)
         self.devices = {
-            one: DeviceState(one, device.adapter, device.placement)
+            one: DeviceState(
+                one, device.adapter, device.placement,
+                allowance=Allowance(limits.messages_per_s, limits.burst_messages),
+            )
             for one, device in config.devices.items()
-        }
+        }  # fmt: skip
         self.spared = 0
         """How much is left out of what a faster board would do: a level, see ``spare``."""
         self._begin(session)
+
+    def limit(self, limits: Limits) -> None:
+        """Let other limits hold for what comes."""
+        for device in self.devices.values():
+            device.allowance.per_s = limits.messages_per_s
+            device.allowance.burst = limits.burst_messages
 
     def _begin(self, session: int) -> None:
         """Start a session with nothing heard."""
@@ -140,7 +159,8 @@ class Station:
 
         Raises:
             DecodeError: the adapter refuses it.
-            Refused: the adapter failed, or its time is too far ahead of the station's.
+            Refused: the adapter failed, its time is too far ahead of the station's, or the device
+            sends too much.
         """
         try:
             samples = load_adapter(device.adapter).decode(device.device, payload)
@@ -156,6 +176,7 @@ class Station:
             newest_us = NEVER_US  # no word on whether the device restarted
         if not device.is_new(samples.boot, samples.seq, newest_us):
             return None
+        self.allow(device, samples.boot, int(samples.time_us[-1]) if len(samples) else None)
         if self._config.devices[device.device].clock == "arrival":
             samples = replace(samples, clock="device")
         first_us = received_us if samples.received_us is None else samples.received_us
@@ -171,6 +192,19 @@ class Station:
                     f" expected at most {self._time.max_jump_s:g} s: is its clock right?"
                 )
         return samples if time_us is samples.time_us else replace(samples, time_us=time_us)
+
+    @staticmethod
+    def allow(device: DeviceState, boot: str = "", time_us: int | None = None) -> None:
+        """Take a message off what a device may send.
+
+        Raises:
+            Refused: it has nothing left.
+        """
+        if not device.allowance.take(boot, time_us):
+            raise Refused(
+                f"sends more than {device.allowance.per_s:g} messages in a second of its own time,"
+                " expected fewer, or more in limits.messages_per_s"
+            )
 
     def _follow(
         self, device: DeviceState, samples: Samples, first_us: int, received_us: int

@@ -40,7 +40,10 @@ def run(
     except (ConfigError, OutboxError) as error:
         fail(str(error), 2)
     err.print(f"running {bridge}; stop with Ctrl-C", highlight=False)
-    service.run(stop)
+    try:
+        service.run(stop)
+    except ConfigError as error:
+        fail(f"{bridge}: {error}", 2)
 
 
 @app.command()

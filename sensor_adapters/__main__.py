@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from sensor_adapters.broker_option import HELP, broker_of
 from sensor_adapters.cameras import commands as camera_commands
 from sensor_adapters.gateway import calibrate_commands, commands as gateway_commands
 from sensor_adapters.kit import commands as kit_commands
@@ -16,7 +17,8 @@ from sensor_adapters.publisher import BrokerError, Publisher
 from sensor_adapters.recorder import commands as record_commands
 from sensor_adapters.recording import Recording, RecordingError
 from sensor_adapters.recordings import open_recording
-from sensor_adapters.replay import Sent, address, count, messages, site_toml, until
+from sensor_adapters.replay import Sent, count, messages, site_toml, until
+from sensor_adapters.settings import ConfigError
 from sensor_adapters.terminal import STOPPED, ctrl_c, err, fail, out, progress_bar
 from sensor_adapters.topics import check_id
 
@@ -50,10 +52,9 @@ def opened(name: str) -> Recording:
         fail(str(error), 2)
 
 
-def check_names(broker: str, **ids: str) -> None:
-    """Stop if the broker's address or one of these ids can not be one."""
+def check_names(**ids: str) -> None:
+    """Stop if one of these ids can not be one."""
     try:
-        address(broker)
         for what, value in ids.items():
             check_id(what, value)
     except ValueError as error:
@@ -119,18 +120,22 @@ def site(
     ] = False,
 ) -> None:
     """Print a site configuration under which a board can be sent this recording."""
-    check_names(broker, site=site, node=node, station=station)
+    check_names(site=site, node=node, station=station)
     folders = [str(Path(b).resolve()) for b in bundle]
     if failover and len(folders) < 2:
         fail("--failover: found one --bundle, expected several to share one voice", 2)
     one = opened(recording)
-    print(site_toml(one, folders, broker, log, site, node, station, failover=failover), end="")
+    try:
+        text = site_toml(one, folders, broker, log, site, node, station, failover=failover)
+    except ValueError as error:
+        fail(str(error), 2)
+    print(text, end="")
 
 
 @app.command()
 def replay(
     recording: RecordingName,
-    broker: Broker = "127.0.0.1:1883",
+    broker: Annotated[str, typer.Option(metavar="BROKER", help=HELP)] = "127.0.0.1:1883",
     speed: Annotated[
         float, typer.Option(help="Times real speed; 0 is as fast as the board takes it.")
     ] = 1.0,
@@ -164,12 +169,16 @@ def replay(
         fail(f"--speed is {speed:g}, expected 0 (as fast as it goes) or more", 2)
     if seconds is not None and not 0 < seconds < math.inf:
         fail(f"--seconds is {seconds:g}, expected more than 0", 2)
-    check_names(broker, site=site, node=node, station=station)
+    check_names(site=site, node=node, station=station)
+    try:
+        to_broker = broker_of(broker)
+    except (ValueError, ConfigError) as error:
+        fail(str(error), 2)
     if record_commands.holds_messages(recording):
         if outages:
             fail(f"--outages: found {recording}, expected {recording}:station=…", 2)
         record_commands.replay_messages(
-            recording, broker, speed, seconds, topic or [], retained=retained, as_json=as_json
+            recording, to_broker, speed, seconds, topic or [], retained=retained, as_json=as_json
         )
         return
     if topic or retained:
@@ -185,7 +194,7 @@ def replay(
             err.print(f"{name} is dead from {start_us} to {end_us} us", highlight=False)
     try:
         with (
-            Publisher(broker, site, node) as publisher,
+            Publisher(to_broker, site, node) as publisher,
             ctrl_c() as is_over,
             progress_bar() as progress,
         ):
@@ -198,6 +207,8 @@ def replay(
             published = publisher.publish(until(is_over, sent), speed, done)
             health = publisher.settle()
             was_stopped = is_over()
+    except ConfigError as error:
+        fail(str(error), 2)
     except BrokerError as error:
         fail(str(error), 1)
     if as_json:

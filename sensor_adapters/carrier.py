@@ -15,7 +15,7 @@ import msgspec
 
 from sensor_adapters.mqtt_link import MqttLink
 from sensor_adapters.outbox import Outbox
-from sensor_adapters.settings import Broker, OutboxConfig
+from sensor_adapters.settings import Broker, ConfigError, OutboxConfig
 from sensor_adapters.topics import Message, base
 
 ROUND_S, KEEP_S, HEALTH_S, FAREWELL_S = 0.02, 0.1, 30.0, 2.0
@@ -82,10 +82,13 @@ class Carrier:
             do: the host's own work of a round.
             end: its last work; may still ``put``.
             round_s: how long a round rests.
+
+        Raises:
+            ConfigError: the broker turned us away from the start; what waits is written down.
         """
         self._link.start()
         connections, kept_s, said_s = 0, time.monotonic(), time.monotonic()
-        while not stop.is_set():
+        while not stop.is_set() and not self._link.refusal:
             do()
             self._link.pump()
             now_s = time.monotonic()
@@ -105,6 +108,8 @@ class Carrier:
         self._link.say(self._health())
         self._link.stop(self._status("stopped"))
         self.outbox.close(wall_us())
+        if self._link.refusal:
+            raise ConfigError(self._link.refusal)
 
     def _status(self, state: str) -> Message:
         body = {"state": state, "boot": self.boot, "ts": wall_us(), "ver": version("solosense")}

@@ -6,6 +6,8 @@ hold for them, and drops the rest in silence (mosquitto holds 1000 messages a li
 """
 
 import logging
+import ssl
+import sys
 import threading
 import time
 from collections import deque
@@ -16,6 +18,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from sensor_adapters.broker_access import CREDENTIALS, REFUSED, WANTS_TLS, let_in, trouble
 from sensor_adapters.outbox import Outbox
 from sensor_adapters.settings import Broker
 from sensor_adapters.topics import Message
@@ -56,10 +59,11 @@ class MqttLink:
         self._failed = ""
         self.connections = 0
         """How often the broker let us in."""
+        self.refusal = ""
+        """Why it never did, where that is a matter of settings."""
         self._topics, self._hear = [(topic, 1) for topic in topics], hear
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
-        if broker.username:
-            self._client.username_pw_set(broker.username, broker.password())
+        self._ear = let_in(self._client, broker)
         self._client.will_set(will.topic, will.payload, qos=1, retain=True)
         self._client.reconnect_delay_set(1, 2)
         self._client.max_inflight_messages_set(WINDOW)
@@ -114,7 +118,10 @@ class MqttLink:
         self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
         if reason.is_failure:
-            self._say(f"broker {self._broker.host}:{self._broker.port} refused us: {reason}")
+            text = f"broker {self._broker.host}:{self._broker.port} refused us: {reason}"
+            if str(reason) in REFUSED:
+                self._refused(f"{text}; {CREDENTIALS}")
+            self._say(text)
             return
         if self._topics:
             client.subscribe(self._topics)
@@ -125,13 +132,32 @@ class MqttLink:
         self._connected.set()
 
     def _on_connect_fail(self, client: mqtt.Client, userdata: Any) -> None:
-        self._say(f"no broker at {self._broker.host}:{self._broker.port}; trying again every 2 s")
+        self._not_reached(sys.exc_info()[1])  # paho is dealing with it, and says no more of it
+
+    def _not_reached(self, error: BaseException | None) -> None:
+        found = trouble(self._broker, error)
+        if found.is_setting:
+            self._refused(found.text)
+        self._say(f"{found.text}; trying again every 2 s")
+
+    def _refused(self, text: str) -> None:
+        """Note that a setting is wrong. Who was let in before goes on: it has something to keep."""
+        if not self.connections:
+            self.refusal = text
 
     def _on_disconnect(
         self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
+        was_in = self._connected.is_set()
         self._connected.clear()
-        if reason.is_failure:
+        error, self._ear.error = self._ear.error, None
+        if (
+            isinstance(error, ssl.SSLError) and not was_in
+        ):  # a broker says only now that it wants no part of us
+            self._not_reached(error)
+        elif not self.connections and not self._broker.tls:
+            self._say(f"broker {self._broker.host}:{self._broker.port}: {WANTS_TLS}")
+        elif reason.is_failure:
             self._say(f"lost the broker: {reason}; connecting again")
 
     def _on_publish(
@@ -154,17 +180,6 @@ class MqttLink:
         if text != self._failed:
             log.warning("%s", text)
         self._failed = text
-
-
-def is_filter(text: str) -> bool:
-    """Can this be subscribed to?
-
-    >>> is_filter("shellies/+/relay/0"), is_filter("a/b#"), is_filter("")
-    (True, False, False)
-    """
-    levels = text.split("/")
-    fine = all(level in ("+", "#") or not set("+#\0") & set(level) for level in levels)
-    return fine and "#" not in levels[:-1] and 0 < len(text.encode(errors="replace")) < 65536
 
 
 def matches(filter_: str, topic: str) -> bool:

@@ -6,6 +6,7 @@ whether it has come that far, and stays at most two questions ahead. Where the b
 meanwhile, what the board has not said to have is sent again.
 """
 
+import ssl
 import threading
 import time
 import uuid
@@ -18,7 +19,9 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from sensor_adapters.broker_access import CREDENTIALS, REFUSED, WANTS_TLS, let_in, trouble
 from sensor_adapters.replay import Sent, address, paced
+from sensor_adapters.settings import Broker, ConfigError
 from sensor_adapters.topics import base
 
 PING_EVERY = 250
@@ -33,13 +36,17 @@ class BrokerError(Exception):
 class Publisher:
     """One connection to a broker; ``with`` it, publish, and it says what the board answered."""
 
-    def __init__(self, broker: str, site: str, node: str) -> None:
+    def __init__(self, broker: str | Broker, site: str, node: str) -> None:
         """Prepare to connect.
 
         Raises:
-            ValueError: ``broker`` is not HOST:PORT.
+            ValueError: ``broker`` is a text and not HOST:PORT.
+            ConfigError: the password, a certificate or a key can not be read.
         """
-        self._host, self._port = address(broker)
+        if isinstance(broker, str):
+            host, port = address(broker)
+            broker = Broker(host=host, port=port)
+        self._broker = broker
         self._base = base(site, node)
         self.boot = uuid.uuid4().hex[:8]
         """What the devices call this start of theirs; new for every publisher."""
@@ -66,6 +73,7 @@ class Publisher:
             CallbackAPIVersion.VERSION2, client_id=f"replay-{self.boot}",
             reconnect_on_failure=False,
         )  # fmt: skip
+        self._ear = let_in(client, self._broker)
         client.max_inflight_messages_set(200)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -77,16 +85,24 @@ class Publisher:
         return self
 
     def _connect(self) -> None:
-        where = f"{self._host}:{self._port}"
+        where = f"{self._broker.host}:{self._broker.port}"
         self._connected.clear()
         try:
-            self._client.connect(self._host, self._port)
+            self._client.connect(self._broker.host, self._broker.port)
         except (OSError, ValueError) as error:  # a name that can not be one is a ValueError
-            raise BrokerError(f"no broker at {where} ({error}), expected one to listen") from error
+            raise self._not_reached(error) from error
         self._client.loop_start()
         if not self._connected.wait(10) or self._reason is not None:
             self._client.loop_stop()
+            if isinstance(self._ear.error, ssl.SSLError):
+                raise self._not_reached(self._ear.error)
+            if self._reason in REFUSED:
+                raise ConfigError(f"broker {where} turned us away: {self._reason}; {CREDENTIALS}")
             raise BrokerError(f"broker {where} turned us away: {self._reason or 'no answer'}")
+
+    def _not_reached(self, error: Exception) -> ConfigError | BrokerError:
+        found = trouble(self._broker, error)
+        return ConfigError(found.text) if found.is_setting else BrokerError(found.text)
 
     def __exit__(self, *exc: object) -> None:
         self._ending = True
@@ -106,6 +122,9 @@ class Publisher:
     ) -> None:
         if not self._ending and client is self._client:
             self._is_lost.set()
+            if not self._connected.is_set():  # it hung up before it said anything
+                self._reason = str(reason) if self._broker.tls else WANTS_TLS
+                self._connected.set()
 
     def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
         try:

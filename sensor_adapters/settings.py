@@ -28,6 +28,16 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
     """Who we are to the broker; empty: nobody in particular."""
     password_file: str = ""
     """Path of a file that holds the password; never the password itself."""
+    tls: bool = False
+    """Speak TLS; the broker's certificate and its name are always checked."""
+    ca_file: str = ""
+    """Certificates of the authorities that may vouch for the broker; empty: the system's."""
+    cert_file: str = ""
+    """Certificate by which we are known to a broker that asks for one."""
+    key_file: str = ""
+    """Key of ``cert_file``, without a password."""
+    server_name: str = ""
+    """Name that the broker's certificate must hold; empty: ``host``."""
     keepalive_s: int = 30
     """A broker that says nothing for twice as long is taken for gone."""
 
@@ -121,6 +131,18 @@ def read_part(path: Path, wanted: type[SettingsT]) -> SettingsT:
     return settings
 
 
+def read_broker(path: Path) -> Broker:
+    """Return the ``[broker]`` of a TOML file, whatever else stands in it.
+
+    Raises:
+        ConfigError: the file is missing or no TOML, or a setting of the broker is wrong.
+    """
+    table = toml(path, "TOML with a [broker]").get("broker", {})
+    broker: Broker = converted(path.name, "broker", table, Broker)
+    check_broker(path.name, broker)
+    return beside(broker, path.parent.resolve())
+
+
 def need(file: str, fine: bool, key: str, found: object, expected: str) -> None:
     """Refuse a value that has the right type and makes no sense.
 
@@ -135,19 +157,24 @@ def check_broker(file: str, broker: Broker) -> None:
     """Refuse a broker that can not be one.
 
     Raises:
-        ConfigError: a host without a name, a port that is none.
+        ConfigError: a host without a name, a port that is none, files for TLS and no TLS.
     """
     need(file, bool(broker.host.strip()), "broker.host", broker.host, "a host's name")
     need(file, 0 < broker.port < 65536, "broker.port", broker.port, "1 to 65535")
+    for name in ("ca_file", "cert_file", "key_file", "server_name"):
+        value = getattr(broker, name)
+        need(file, broker.tls or not value, f"broker.{name}", value, "none without broker.tls")
+    pair = bool(broker.cert_file) == bool(broker.key_file)
+    need(file, pair, "broker.cert_file", broker.cert_file, "a file, with its broker.key_file")
     alive_s = broker.keepalive_s
     need(file, 1 <= alive_s <= 3600, "broker.keepalive_s", alive_s, "seconds from 1 to 3600")
 
 
 def beside(broker: Broker, folder: Path) -> Broker:
     """Return the broker's settings with paths taken from the file's folder."""
-    if not broker.password_file:
-        return broker
-    return msgspec.structs.replace(broker, password_file=str(folder / broker.password_file))
+    names = ("password_file", "ca_file", "cert_file", "key_file")
+    given = {name: str(folder / path) for name in names if (path := getattr(broker, name))}
+    return msgspec.structs.replace(broker, **given)
 
 
 def outbox_beside(outbox: OutboxConfig, file: Path) -> OutboxConfig:

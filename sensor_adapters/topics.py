@@ -72,6 +72,17 @@ def parse_in(topic: str) -> InTopic:
     return InTopic(site, node, station, kind, device)
 
 
+def is_filter(text: str) -> bool:
+    """Can this be subscribed to?
+
+    >>> is_filter("shellies/+/relay/0"), is_filter("a/b#"), is_filter("")
+    (True, False, False)
+    """
+    levels = text.split("/")
+    fine = all(level in ("+", "#") or not set("+#\0") & set(level) for level in levels)
+    return fine and "#" not in levels[:-1] and 0 < len(text.encode(errors="replace")) < 65536
+
+
 @dataclass(frozen=True)
 class Message:
     """One MQTT message as the first host of ours saw it."""

@@ -22,6 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from sensor_adapters.publisher import Publisher
 from sensor_adapters.recording import Recording
 from sensor_adapters.replay import messages, site_toml
+from sensor_adapters.settings import Broker
 
 ROOT = Path(__file__).parents[1]
 BUNDLES = ROOT / "bundles"
@@ -143,16 +144,17 @@ def board(
 def running(
     site: Path,
     db: Path,
-    port: int,
+    port: int | Broker,
     *,
     python: str = sys.executable,
     where: tuple[str, ...] = (),
     env: dict[str, str] | None = None,
 ) -> Iterator[Board]:
-    """Run a board for a site's configuration; yield once it answers."""
+    """Run a board for a site's configuration; yield once it answers at this broker."""
     one = Board(site, db, python, where, env)
+    broker = Broker(port=port) if isinstance(port, int) else port
     try:
-        with Publisher(f"127.0.0.1:{port}", SITE, NODE) as publisher:
+        with Publisher(broker, SITE, NODE) as publisher:
             assert publisher.wait_for_board(START_S, lambda: one.process.poll() is None), one.said
         yield one
     finally:

@@ -352,6 +352,7 @@ def test_requests_that_make_no_sense_do_not_stop_the_board(home):
 
 
 @pytest.mark.broker
+@pytest.mark.fault("F5")
 def test_two_boards_of_one_name_are_told_so(home):
     other = home / "other"
     shutil.copytree(home, other, ignore=shutil.ignore_patterns("other"))

@@ -90,6 +90,7 @@ def test_imports_sideways_and_upwards_are_seen(house, module, line):
         ("edge.windows", "mcap.writer"),
         ("edge.windows", "serial"),
         ("edge.pipeline", "amqtt.broker"),
+        ("edge.bundle", "cryptography.exceptions"),
         ("edge.pipeline", "prometheus_client.core"),
         ("sensor_adapters.pose", "cv2"),
         ("sensor_adapters.pose", "onnxruntime"),

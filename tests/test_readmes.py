@@ -133,7 +133,8 @@ def test_the_readmes_site_is_a_site(tmp_path):
     site.write_text(text)
     assert config.load(site).stations["pack-1"].devices["scanner"].placement == "scanner"
     said = msgspec.toml.decode(text)
-    for name in ("broker", "log", "time", "health", "metrics"):
+    tables = "broker log time limits bundles access health metrics"
+    for name in tables.split():
         fields = set(bare(config.SiteConfig.__annotations__[name])[0].__struct_fields__)
         assert set(said[name]) == fields, f"[{name}] of the README and of the program differ"
 
@@ -158,7 +159,10 @@ def test_every_recipe_is_in_the_trainers_readme():
 @pytest.mark.parametrize(
     ("module", "commands"),
     [
-        ("edge", ("run", "check", "schema", "migrate-config", "bench", "health", "db")),
+        (
+            "edge",
+            ("run", "check", "schema", "migrate-config", "access", "bench", "health", "db"),
+        ),
         (
             "sensor_adapters",
             (

@@ -1,5 +1,6 @@
 """A gate to paho: asks a running board how it is, and notes at which link the answer ends."""
 
+import ssl
 import threading
 import time
 import uuid
@@ -11,6 +12,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from sensor_adapters.broker_access import CREDENTIALS, let_in, trouble
 from sensor_adapters.settings import Broker
 
 ASK_EVERY_S = 2.0
@@ -40,7 +42,7 @@ class Asking:
         """``base``: ``act/v1/<site>/<node>``.
 
         Raises:
-            ConfigError: the password can not be read.
+            ConfigError: the password, a certificate or a key can not be read.
         """
         self._broker, self._base = broker, base
         self._heard = Heard()
@@ -51,8 +53,7 @@ class Asking:
             CallbackAPIVersion.VERSION2, client_id=f"solosense-{self._transaction}",
             reconnect_on_failure=False,
         )  # fmt: skip
-        if broker.username:
-            self._client.username_pw_set(broker.username, broker.password())
+        self._ear = let_in(self._client, broker)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
@@ -64,13 +65,15 @@ class Asking:
         try:
             self._client.connect(self._broker.host, self._broker.port, self._broker.keepalive_s)
         except (OSError, ValueError) as error:  # a name that can not be one is a ValueError
-            self._heard.unreachable = f"nothing listens at {where} ({error})"
+            self._not_reached(error, f"nothing listens at {where} ({error})")
             return self._heard
         self._client.loop_start()
         try:
             with self._moved:
                 self._moved.wait_for(self._is_settled, end_s - time.monotonic())
-                if not self._is_settled():
+                if not self._is_settled() and isinstance(self._ear.error, ssl.SSLError):
+                    self._not_reached(self._ear.error, "")
+                elif not self._is_settled():
                     self._heard.unreachable = f"{where} takes connections and says nothing"
             while self._is_listening and time.monotonic() < end_s and not self._heard.answer:
                 self._client.publish(
@@ -86,6 +89,14 @@ class Asking:
             self._client.loop_stop()
         return self._heard
 
+    def _not_reached(self, error: Exception, text: str) -> None:
+        """Note why there is no broker, or which setting is wrong; ``text`` where it is no TLS."""
+        found = trouble(self._broker, error)
+        if found.is_setting:
+            self._heard.refused = found.text
+        else:
+            self._heard.unreachable = found.text if isinstance(error, ssl.SSLError) else text
+
     def _is_settled(self) -> bool:
         return self._is_listening or bool(self._heard.refused)
 
@@ -96,7 +107,7 @@ class Asking:
     ) -> None:
         if reason.is_failure:
             with self._moved:
-                self._heard.refused = f"the broker turned us away: {reason}"
+                self._heard.refused = f"the broker turned us away: {reason}; {CREDENTIALS}"
                 self._moved.notify_all()
             return
         ends = ("status", "health", "response/ping")

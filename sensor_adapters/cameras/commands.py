@@ -61,6 +61,8 @@ def camera(
         service.run(stop)
     except (ModelError, VideoError) as error:
         fail(str(error), 1)
+    except ConfigError as error:
+        fail(f"{file}: {error}", 2)
 
 
 def _tried(config: "CameraConfig", estimator: "Estimator", frames: int, as_json: bool) -> None:

@@ -4,8 +4,10 @@ import json
 import time
 from typing import Annotated
 
+import msgspec
 import typer
 
+from sensor_adapters.broker_option import HELP, broker_of
 from sensor_adapters.gateway.commands import AdaptersFile
 from sensor_adapters.terminal import ctrl_c, fail, say
 
@@ -17,6 +19,9 @@ def calibrate(
     low_is_busy: Annotated[
         bool, typer.Option(help="In use when the number is low, as millimetres to a hand.")
     ] = False,
+    broker: Annotated[
+        str | None, typer.Option(metavar="BROKER", help=f"{HELP} If left out, the gateway's.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Listen to a device while you use it and leave it alone; print its in_use setting.
@@ -32,7 +37,9 @@ def calibrate(
     try:
         config = gateway_config.load(adapters)
         one = opened(config, adapters.name, device)
-    except ConfigError as error:
+        if broker:
+            config = msgspec.structs.replace(config, broker=broker_of(broker))
+    except (ConfigError, ValueError) as error:
         fail(str(error), 2)
     say(f"listening to {device} for {seconds:g} s: use it several times, and leave it alone")
     began_s = time.monotonic()
@@ -43,6 +50,8 @@ def calibrate(
             ):
                 say(f"{time.monotonic() - began_s:7.1f} s  {value:g}")
         found = one.result(is_low_busy=low_is_busy)
+    except ConfigError as error:
+        fail(str(error), 2)
     except BrokerError as error:
         fail(str(error), 1)
     except OneLevel as error:

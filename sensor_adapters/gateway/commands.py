@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from sensor_adapters.broker_option import HELP, broker_of
 from sensor_adapters.settings import Broker, ConfigError
 from sensor_adapters.terminal import err, fail, log_to_stderr, out, say, until_stopped
 
@@ -32,13 +33,17 @@ def run(
     except (ConfigError, OutboxError) as error:
         fail(str(error), 2)
     err.print(f"running {adapters}; stop with Ctrl-C", highlight=False)
-    service.run(stop)
+    try:
+        service.run(stop)
+    except ConfigError as error:
+        fail(f"{adapters}: {error}", 2)
 
 
 def discover(
-    broker: Annotated[str, typer.Option(metavar="HOST:PORT", help="MQTT broker.")] = (
-        "127.0.0.1:1883"
-    ),
+    broker: Annotated[
+        str | None,
+        typer.Option(metavar="BROKER", help=f"{HELP} If left out, that of --mapped, or this one."),
+    ] = None,
     mapped: Annotated[
         Path | None, typer.Option(help="adapters.toml, whose devices are left out.")
     ] = None,
@@ -49,16 +54,16 @@ def discover(
     """List devices that make themselves known, with blocks for adapters.toml."""
     from sensor_adapters.gateway import config as gateway_config, discovery
     from sensor_adapters.publisher import BrokerError
-    from sensor_adapters.replay import address
 
     try:
-        host, port = address(broker)
         config = gateway_config.load(mapped) if mapped else None
+        where = broker_of(broker) if broker else config.broker if config else Broker()
     except (ValueError, ConfigError) as error:
         fail(str(error), 2)
-    where = config.broker if config else Broker(host=host, port=port)
     try:
         known = discovery.listen(where, time.monotonic() + seconds, say)
+    except ConfigError as error:
+        fail(str(error), 2)
     except BrokerError as error:
         fail(str(error), 1)
     for name, why in known.failed.items():

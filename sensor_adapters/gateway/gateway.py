@@ -28,10 +28,10 @@ from sensor_adapters.gateway.device_worker import (
 )
 from sensor_adapters.gateway.mapped_device import MappedDevice, Outgoing
 from sensor_adapters.gateway.worker_process import START_S, WorkerProcess
-from sensor_adapters.mqtt_link import is_filter, matches
+from sensor_adapters.mqtt_link import matches
 from sensor_adapters.samples import US_PER_S, DecodeError
 from sensor_adapters.settings import ConfigError
-from sensor_adapters.topics import Message
+from sensor_adapters.topics import Message, is_filter
 
 log = logging.getLogger(__name__)
 MOST_HEARD = 10_000

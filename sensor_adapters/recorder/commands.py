@@ -11,13 +11,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from sensor_adapters.broker_option import HELP, broker_of
 from sensor_adapters.recorder.mcap_recording import SUFFIX
 from sensor_adapters.recorder.message_recorder import Tally, drain, record as record_messages
 from sensor_adapters.recorder.placements import read_placements
 from sensor_adapters.recorder.raw_replay import as_sent, boards
 from sensor_adapters.recorder.topic_filter import check_filter, without_covered
 from sensor_adapters.recording import RecordingError
-from sensor_adapters.replay import Sent, address
+from sensor_adapters.replay import Sent
 from sensor_adapters.settings import Broker, ConfigError
 from sensor_adapters.terminal import STOPPED, ctrl_c, fail, out, progress_bar, say
 
@@ -40,9 +41,7 @@ def holds_messages(name: str) -> bool:
 
 def record(
     file: Annotated[Path, typer.Argument(metavar="FILE.mcap", help="A new file.")],
-    broker: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="MQTT broker.")
-    ] = "127.0.0.1:1883",
+    broker: Annotated[str, typer.Option(metavar="BROKER", help=HELP)] = "127.0.0.1:1883",
     topic: Annotated[
         list[str] | None,
         typer.Option(metavar="FILTER", help="What to record; repeat for several. All if left out."),
@@ -64,15 +63,14 @@ def record(
     The file is whole after every second, whatever happens; what could not be kept is counted.
     """
     try:
-        host, port = address(broker)
         topics = without_covered(check_filter(one) for one in topic or ["#"])
         if seconds is not None and not 0 < seconds < math.inf:
             fail(f"--seconds is {seconds:g}, expected more than 0", 2)
         if not holds_messages(file.name):
             fail(f"{file}: found the name {file.name!r}, expected one that ends in {SUFFIX}", 2)
         placements = {} if config is None else read_placements(config)
-        to_broker = Broker(host=host, port=port, username=username)
-    except (ValueError, RecordingError) as error:
+        to_broker = broker_of(broker, username)
+    except (ValueError, RecordingError, ConfigError) as error:
         fail(str(error), 2)
     _record(file, to_broker, topics, seconds, placements, as_json=as_json)
 
@@ -95,7 +93,10 @@ def _record(
     except ModuleNotFoundError as error:
         fail(f"found no {error.name}, {EXTRA}", 2)
     tally, trouble = Tally(), ""
-    subscriber = Subscriber(broker, topics, say)
+    try:
+        subscriber = Subscriber(broker, topics, say)
+    except ConfigError as error:
+        fail(str(error), 2)
     about = {"broker": f"{broker.host}:{broker.port}", "topics": " ".join(topics)}
     try:
         if file.exists():  # before the broker is asked; the writer makes sure
@@ -160,7 +161,7 @@ def _print_tally(file: Path, tally: Tally, lost: int, times_away: int, as_json: 
 
 def replay_messages(
     name: str,
-    broker: str,
+    broker: Broker,
     speed: float,
     seconds: float | None,
     topics: list[str],
@@ -201,6 +202,8 @@ def replay_messages(
             published = to.publish(chosen(), speed, done, is_over)
             health = to.settle()
             was_stopped = is_over()
+    except ConfigError as error:
+        fail(str(error), 2)
     except BrokerError as error:
         fail(str(error), 1)
     if damage:

@@ -6,6 +6,7 @@ only then does it say of every message whether it was published retained; else, 
 Properties of MQTT 5 are not kept.
 """
 
+import ssl
 import threading
 import time
 import uuid
@@ -18,8 +19,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from sensor_adapters.broker_access import CREDENTIALS, REFUSED, let_in, trouble
 from sensor_adapters.publisher import BrokerError
-from sensor_adapters.settings import Broker
+from sensor_adapters.settings import Broker, ConfigError
 from sensor_adapters.topics import Message
 
 MOST_QUEUED = 50_000
@@ -69,8 +71,7 @@ class Subscriber:
             client_id=f"record-{uuid.uuid4().hex[:8]}",
             protocol=version,
         )
-        if self._broker.username:
-            client.username_pw_set(self._broker.username, self._broker.password())
+        self._ear = let_in(client, self._broker)
         client.reconnect_delay_set(1, 2)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
@@ -86,16 +87,22 @@ class Subscriber:
             try:
                 self._client.connect(self._broker.host, self._broker.port)
             except (OSError, ValueError) as error:  # a name that can not be one is a ValueError
-                raise BrokerError(
-                    f"no broker at {where} ({error}), expected one to listen"
-                ) from error
+                raise self._not_reached(error) from error
             self._client.loop_start()
             self._answered.wait(PATIENCE_S)
             if self._is_subscribed:
                 return self
             self._client.disconnect()
             self._client.loop_stop()
+        if isinstance(self._ear.error, ssl.SSLError):
+            raise self._not_reached(self._ear.error)
+        if self._reason in REFUSED:
+            raise ConfigError(f"broker {where} turned us away: {self._reason}; {CREDENTIALS}")
         raise BrokerError(f"broker {where} turned us away: {self._reason}")
+
+    def _not_reached(self, error: Exception) -> ConfigError | BrokerError:
+        found = trouble(self._broker, error)
+        return ConfigError(found.text) if found.is_setting else BrokerError(found.text)
 
     def __exit__(self, *exc: object) -> None:
         self._client.disconnect()

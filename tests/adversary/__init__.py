@@ -1,0 +1,1 @@
+"""Attackers against a board behind its broker, while an honest station works."""
