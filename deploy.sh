@@ -88,7 +88,7 @@ environment() { # folder, extras: makes the environment unless it stands and is 
 
 board_environment() { environment .venv edge,demo; }
 
-dev_environment() { environment .venv-dev edge,onnx,demo,bridge,camera,mcap,sparkplug,trainer,export,dev; }
+dev_environment() { environment .venv-dev edge,signed,onnx,demo,bridge,camera,mcap,sparkplug,trainer,export,dev; }
 
 broker() { # mosquitto, for the tests that talk to a real broker
     if [[ -n $(PATH=$PATH:/usr/sbin command -v mosquitto) ]]; then

@@ -109,7 +109,7 @@ wheelhouse() { # what pip would take here, for a board with this Python and perh
     pip=("$temporary/venv/bin/python" -m pip --disable-pip-version-check -q)
     "${pip[@]}" install -c "$ROOT/constraints.txt" pip
     "${pip[@]}" install --dry-run --ignore-installed --report "$temporary/report" \
-        -c "$ROOT/constraints.txt" "${ROOT}[edge,bridge]" hatchling pip setuptools
+        -c "$ROOT/constraints.txt" "${ROOT}[edge,bridge,signed]" hatchling pip setuptools
     "$temporary/venv/bin/python" -c 'import json, sys
 for one in json.load(open(sys.argv[1]))["install"]:
     about = one["metadata"]

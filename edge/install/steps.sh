@@ -78,7 +78,7 @@ make_release() { # the folder counts only once `complete` is in it
 }
 
 make_environment() {
-    local python extras=edge,bridge from=()
+    local python extras=edge,bridge,signed from=()
     python=$(board_python) || fail "found no Python $OLDEST_PYTHON or later"
     if [[ -n ${given[wheelhouse]:-} ]]; then
         from=(--no-index --find-links "${given[wheelhouse]}")
