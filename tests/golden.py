@@ -2,8 +2,9 @@
 
 ``python -m tests.golden --runs 50 --boxes 20``: four stations with all modalities, side by side and
 with one voice, sent as fast as the board takes it. A run kills the board, the broker (which writes
-down what it holds each second) or both, some times each, or doubles and shuffles messages within
-the lateness. Prints a line a run and a summary, as JSON.
+down what it holds each second) or both, some times each, doubles and shuffles messages within the
+lateness, or lets each sync of the disk take a third of a second. Prints a line a run and a summary,
+as JSON.
 """
 
 import argparse
@@ -21,12 +22,16 @@ from sensor_adapters.recording import Recording
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.replay import Sent, messages
 from tests import live
+from tests.disks import FaultyDisk
 
 BROKER = (
     "max_queued_messages 100000\nmax_inflight_messages 10000\npersistence true\n"
     "persistence_location {folder}/\nautosave_interval 1\n"
 )
-WAYS = ("board", "broker", "both", "order")
+WAYS = ("board", "broker", "both", "order", "slow")
+KILLED_S = 0.2, 4.0
+"""From one kill to the next."""
+SYNC_MS = 300
 SHUFFLED_US = 500_000
 """Messages change places within this; the lateness is two seconds."""
 
@@ -91,16 +96,26 @@ def disordered(sent: list[Sent], rng: random.Random) -> list[Sent]:
     return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 
 
-def run(folder: Path, stations: dict[str, Work], way: str, rng: random.Random) -> live.Board:
+def run(
+    folder: Path,
+    stations: dict[str, Work],
+    way: str,
+    rng: random.Random,
+    killed_s: tuple[float, float] = KILLED_S,
+) -> live.Board:
     """Return a board that has been sent everything, and has stopped."""
     port, more = live.free_port(), BROKER.format(folder=folder)
     broker = live.start_mosquitto(folder, port, more)
     file = folder / "site.toml"
     file.write_text(site(port, stations))
     sent, over = said(stations), threading.Event()
-    sent = disordered(sent, rng) if way == "order" else sent
+    sent, env = disordered(sent, rng) if way == "order" else sent, None
+    if way == "slow":
+        disk = FaultyDisk(folder, _made(folder / "disk"))
+        disk.tell(sync_ms=SYNC_MS)
+        env = disk.env
     try:
-        with live.running(file, folder / "solosense.db", port) as board:
+        with live.running(file, folder / "solosense.db", port, env=env) as board:
 
             def play() -> None:
                 with Publisher(f"127.0.0.1:{port}", live.SITE, live.NODE) as publisher:
@@ -110,7 +125,7 @@ def run(folder: Path, stations: dict[str, Work], way: str, rng: random.Random) -
 
             thread = threading.Thread(target=play, daemon=True)
             thread.start()
-            while way in ("board", "broker", "both") and not over.wait(rng.uniform(0.2, 4.0)):
+            while way in ("board", "broker", "both") and not over.wait(rng.uniform(*killed_s)):
                 if way != "broker":
                     board.process.kill()
                     board.process.wait()

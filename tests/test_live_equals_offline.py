@@ -78,6 +78,7 @@ def test_a_second_replay_is_a_second_session_with_the_same_rows(tmp_path, record
         assert first == second
 
 
+@pytest.mark.fault("F51")
 def test_a_board_that_is_stopped_in_the_middle_ends_its_segments_as_interrupted(
     tmp_path, recording
 ):

@@ -37,6 +37,7 @@ def mutated(data: bytes, chance: np.random.Generator) -> bytes:
 
 
 @pytest.mark.slow
+@pytest.mark.fault("F41", "F42")
 def test_a_bad_line_never_makes_a_frame_that_was_not_sent():
     chance, virtual = np.random.default_rng(6), VirtualBoard()
     board, readings = Board(), Readings(TARGETS, "b")

@@ -89,6 +89,7 @@ def test_a_batch_of_a_node_that_knows_the_time_is_placed_by_it_else_by_when_it_c
     assert (known.at_us, unknown.at_us) == (NOW_US, None)
 
 
+@pytest.mark.fault("F22")
 def test_rates_in_degrees_become_radians_and_a_missing_number_stays_missing():
     wrist = Spoken("esphome_imu", prefix="wrist")
     said = batch(gyr=[[180, 0, 0], [0, None, 0]], unit={"acc": "g", "gyr": "deg/s"})

@@ -49,6 +49,7 @@ def test_what_waits_longer_is_written_down_and_outlives_the_process(tmp_path):
     assert numbers(again.take(1000)) == list(range(100))
 
 
+@pytest.mark.fault("F4")
 def test_everything_comes_once_and_in_order_while_the_broker_comes_and_goes(tmp_path):
     chance, box, now_us = random.Random(5), outbox(tmp_path), 0
     handed, taken, put = [], [], 0
