@@ -15,6 +15,8 @@ from firmware_bridge.serial_port import PortGone, SerialPort
 
 log = logging.getLogger(__name__)
 FIRST_WAIT_S, MOST_WAIT_S = 0.2, 5.0
+UNREAD_BYTES = 2000
+"""So many in a row without a frame are no noise: the line runs at another rate."""
 
 
 class PortWorker(threading.Thread):
@@ -41,6 +43,7 @@ class PortWorker(threading.Thread):
         self.board = Board()
         self._readings = Readings(self._config.targets, session)
         lines = self._config.lines
+        self._unread = 0  # bytes since the newest frame
         self.lines = (
             LineReader(lines, Target(self._config.station, lines.device), session)
             if lines
@@ -90,6 +93,7 @@ class PortWorker(threading.Thread):
                 self._hand_on(*(self.lines.heard(data, host) if data else self.lines.due(host)))
 
     def _frames(self, port: SerialPort, data: bytes, host: Host) -> None:
+        frames = self.board.deframer.counts.frames
         for placed in self.board.heard(data, host):
             if placed.schema.name not in self._config.targets:
                 self.board.counts[f"stream {placed.schema.name} goes nowhere"] += 1
@@ -100,10 +104,22 @@ class PortWorker(threading.Thread):
                 self.board.counts["unreadable"] += 1
                 self.board.logs.append(str(error))
         self._hand_on(*self._readings.due(host))
+        if self.lines is None:
+            self._note_unread(len(data), is_read=self.board.deframer.counts.frames > frames)
         if self.board.is_alive(host):
             self._hand_on(*self._readings.beats(host))
         if due := self.board.due(host):
             port.write(due)
+
+    def _note_unread(self, size: int, *, is_read: bool) -> None:
+        """Say once that bytes come and no frame."""
+        before, self._unread = self._unread, 0 if is_read else self._unread + size
+        if before < UNREAD_BYTES <= self._unread:
+            log.warning(
+                "%s: %d bytes and no frame in them, expected one at least: is baud = %d the"
+                " board's rate, and does its firmware speak our wire?",
+                self.name, self._unread, self._config.baud,
+            )  # fmt: skip
 
     def _hand_on(self, *outgoing: Outgoing) -> None:
         self.put += len(outgoing)

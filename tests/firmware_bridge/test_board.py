@@ -6,7 +6,10 @@ import random
 import numpy as np
 import pytest
 
+from firmware_bridge import messages
 from firmware_bridge.board import Board, Host
+from firmware_bridge.frames import Frame, Type, encode
+from firmware_bridge.messages import Hello
 from firmware_bridge.readings import Outgoing, Readings, Target
 from firmware_bridge.virtual_board import DT_US, SCHEMAS, VirtualBoard
 from sensor_adapters import event, imu, state
@@ -201,6 +204,28 @@ def test_a_schema_that_changes_is_never_misread():
     line.run(5)
     assert len(line.of("imu")) == before
     assert line.board.deframer.counts.wrong > 40
+
+
+class Newer(VirtualBoard):
+    """A board whose firmware speaks a protocol to come."""
+
+    def greeting(self, host_us: int) -> bytes:
+        hello = bytearray(messages.pack_hello(Hello("glove", 1, "9.0")))
+        hello[0] = 2
+        said = [(Type.HELLO, 0, bytes(hello)), (0x4E, 0, b"what no one knows yet")]
+        said += [(Type.SCHEMA, n, messages.pack_schema(one)) for n, one in enumerate(SCHEMAS)]
+        now_us = self.clock_us(host_us)
+        return b"".join(encode(Frame(type_, n, 0, now_us, payload)) for type_, n, payload in said)
+
+
+@pytest.mark.fault("F46")
+def test_of_a_newer_firmware_what_is_known_goes_on_and_the_rest_is_told():
+    line = Line(Newer(answers=False))
+    line.take(line.virtual.greeting(line.now_us))
+    line.run(10)
+    assert any("found protocol 2, expected 1" in text for text in line.board.logs)
+    assert line.board.counts["of an unknown type"] >= 1
+    assert sum(len(body["acc"]) for body in line.of("imu")) > 500
 
 
 def test_a_command_is_acknowledged():

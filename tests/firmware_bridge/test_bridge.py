@@ -1,6 +1,8 @@
 """The whole bridge, as it runs: a board on a port, a real broker, and all that goes wrong."""
 
+import fcntl
 import json
+import random
 import sqlite3
 import threading
 import time
@@ -85,6 +87,56 @@ def test_a_board_that_is_plugged_in_again_under_another_name_goes_on(tmp_path):
         taken.close()
         batches = heard.of("/in/imu/imu-rw")
     assert lost(batches) == 0
+
+
+@pytest.mark.fault("F43")
+def test_a_line_at_another_rate_is_told_with_the_remedy(tmp_path):
+    pty = Pty(tmp_path / "port")
+    with bridge(tmp_path, live.free_port(), glove(pty.link)) as one:
+        one.wait_said("no broker")
+        noise = random.Random(7)
+        for _ in range(30):
+            pty.write(noise.randbytes(100).replace(b"\0", b"\1"))
+        one.wait_said("is baud = 921600 the")
+    pty.close()
+    assert one.said.count("and no frame in them") == 1
+
+
+@pytest.mark.fault("F44")
+def test_two_boards_that_call_themselves_alike_are_told_apart_by_their_ports(tmp_path):
+    ports = "".join(
+        f'[ports.{name}]\npath = "{tmp_path / name}"\nstation = "pack-1"\n'
+        f'[ports.{name}.streams]\nimu = "imu-{name}"\n'
+        for name in ("left", "right")
+    )
+    with (
+        live.mosquitto(tmp_path) as port,
+        Heard(port) as heard,
+        plugged(VirtualBoard("glove", boot=1), tmp_path / "left"),
+        plugged(VirtualBoard("glove", boot=1), tmp_path / "right"),
+        bridge(tmp_path, port, ports),
+    ):
+        heard.wait_for("/in/imu/imu-left", 10)
+        heard.wait_for("/in/imu/imu-right", 10)
+        for name in ("left", "right"):
+            assert lost(heard.of(f"/in/imu/imu-{name}")) == 0
+
+
+@pytest.mark.fault("F45")
+def test_a_port_that_another_program_holds_is_told_and_taken_once_it_is_free(tmp_path):
+    link = tmp_path / "port"
+    with (
+        live.mosquitto(tmp_path) as port,
+        Heard(port) as heard,
+        plugged(VirtualBoard(), link),
+        link.open("rb", buffering=0) as other,
+    ):
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with bridge(tmp_path, port, glove(link)) as one:
+            one.wait_said("trying again")
+            assert "lock" in one.said
+            fcntl.flock(other, fcntl.LOCK_UN)
+            heard.wait_for("/in/imu/imu-rw", 3)
 
 
 def test_without_a_broker_and_through_a_power_cut_nothing_accepted_is_lost(tmp_path):
