@@ -5,7 +5,6 @@ import logging
 import threading
 import time
 import uuid
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from edge import checkpoint
 from edge.announce import Announcer
 from edge.board_clock import LEAP_US, BoardClock
 from edge.config import SiteConfig
+from edge.delivery import Batch, Delivery
 from edge.going_on import WELL_S, go_on
 from edge.health.load import MOST_MESSAGES, most_messages
 from edge.health.report import BoardHealth, timed
@@ -24,7 +24,6 @@ from edge.pace import Pace
 from edge.pipeline import BoardTime, Model, Pipeline
 from edge.records import (
     CheckpointRecord,
-    OutgoingRecord,
     Record,
     SegmentRecord,
 )
@@ -44,19 +43,6 @@ UPDATE_S, HEALTH_S = 5.0, 30.0
 REQUESTS = ("ping", "reload")
 END_S = 5.0
 """At the end, a log that can not be written is waited for this long."""
-MOST_AT_ONCE = 5000
-"""Of the outbox; the rest follows when these are gone."""
-
-
-@dataclass
-class _Batch:
-    """What follows when it is written."""
-
-    outgoing: list[OutgoingRecord]
-    passing: list[Message]
-    requests: list[Message]
-    is_checkpoint: bool
-    """All that was taken may be acknowledged."""
 
 
 class Service:
@@ -97,9 +83,7 @@ class Service:
         self._request = f"{prefix}/request/"
         self._pace = Pace(config.log.checkpoint_s)
         self._most = MOST_MESSAGES
-        self._pending: list[Record] = []
-        self._held: _Batch | None = None  # the log waits for room to write it
-        self._out: dict[int, tuple[str, str]] = {}  # of the outbox, by number on its way
+        self._delivery = Delivery(self._log, self._writing, self._inbox, self._announce)
         self._go_on()
         self._health = BoardHealth(
             config, self._models, self._pipeline, self._inbox, self._log, self._pace
@@ -120,11 +104,11 @@ class Service:
         going_on = [record.id for record in opened]
         for id_ in going_on:
             self._announce.knows(id_)
-        self._pending += [*ended, *start_records(config, self._models, at_us)]
+        self._delivery.pending += [*ended, *start_records(config, self._models, at_us)]
         self._flush([], is_checkpoint=False)
         gone = {one.station for one in ended if isinstance(one, CheckpointRecord)}
         for id_ in sorted(gone - config.stations.keys()):
-            self._publish(self._announce.nothing(id_), retain=True)
+            self._delivery.publish(self._announce.nothing(id_), retain=True)
         if orphans := self._log.end_orphans(going_on):
             log.warning("%d segments were left open by a run that did not end in order", orphans)
 
@@ -146,24 +130,24 @@ class Service:
                 self._prove(is_over=time.monotonic() > well_s)
                 if self._inbox.connections != connections:
                     connections = self._inbox.connections
-                    self._send_left()
+                    self._delivery.send_left()
                     online = self._announce.status("online", self._clock.now_us())
-                    self._publish(online, retain=True)
+                    self._delivery.publish(online, retain=True)
                     self._publish_health()
                 if time.monotonic() - updated_s > UPDATE_S:
                     updated_s = time.monotonic()
                     self._look_at_clock()
                     self._writing.watch(updated_s)
                     if not self._writing.is_waiting:
-                        self._pending += self._pipeline.open_segments()
+                        self._delivery.pending += self._pipeline.open_segments()
                 turned = self._writing.is_waiting != was_waiting
                 was_waiting = self._writing.is_waiting
                 if turned or time.monotonic() - health_s > HEALTH_S:
                     health_s = time.monotonic()
                     if not self._writing.is_waiting:
                         for station in self._pipeline.stations.values():
-                            self._pending += self._pipeline.device_records(station)
-                    self._send_left()
+                            self._delivery.pending += self._pipeline.device_records(station)
+                    self._delivery.send_left()
                     self._publish_health()
         except BaseException:  # nothing is acknowledged: the next start goes on where this was
             self._inbox.stop(self._announce.status("offline", self._clock.now_us()))
@@ -182,43 +166,42 @@ class Service:
         self._reload.stop()
         state = "offline"
         try:
-            self._wait_written()
+            self._insist()
             at_us = self._clock.now_us()
-            self._pending += self._pipeline.finish(at_us)
-            self._pending += [
+            self._delivery.pending += self._pipeline.finish(at_us)
+            self._delivery.pending += [
                 CheckpointRecord(station.id, station.session, at_us, None)
                 for station in self._pipeline.stations.values()
             ]
             self._flush([], is_checkpoint=True)
-            self._wait_written()
+            self._insist()
             self._tell_actions()
             state = "stopped"
         finally:
             self._inbox.stop(self._announce.status(state, self._clock.now_us()))
             try:
-                with contextlib.suppress(LogWaits):  # the next start says it again
-                    self._log.write([], self._sent())
+                self._delivery.end()
             finally:
                 self._log.close()
 
-    def _wait_written(self) -> None:
+    def _insist(self) -> None:
         """Wait until what is held is written.
 
         Raises:
             LogError: it could not be for ``END_S``.
         """
-        end_s = time.monotonic() + END_S
-        while self._held is not None and not self._again(at_once=True):
-            if time.monotonic() > end_s:
-                raise self._writing.why
-            time.sleep(WAIT_S)
+        if batch := self._delivery.insist(END_S):
+            self._delivered(batch)
 
     def _round(self) -> None:
         """Take what has come, infer what is complete, make it durable, tell it."""
-        if self._held is not None and not self._again():
-            time.sleep(WAIT_S)
-            self._health.moved(self._clock.now_us())
-            return
+        if self._delivery.is_held:
+            held = self._delivery.again()
+            if held is None:
+                time.sleep(WAIT_S)
+                self._health.moved(self._clock.now_us())
+                return
+            self._delivered(held)
         begun_s = time.monotonic()
         stamped = list(self._inbox.take(WAIT_S, self._most))
         taken_s = time.monotonic()
@@ -238,7 +221,7 @@ class Service:
             else:
                 self._pipeline.push(message)
         now_us = self._clock.now_us()
-        self._pending += self._pipeline.advance(now_us)
+        self._delivery.pending += self._pipeline.advance(now_us)
         worked_s = time.monotonic() - taken_s
         self._most = most_messages(self._most, worked_s)
         has_changed = self._health.is_overloaded(taken_s - begun_s, worked_s, now_us)
@@ -247,7 +230,7 @@ class Service:
         is_due = self._pace.due(time.monotonic(), self._inbox.waiting, len(taken))
         is_due = is_due or bool(requests) or has_changed  # what comes of it not without it
         if is_due:
-            self._pending += self._checkpoints()
+            self._delivery.pending += self._checkpoints()
         self._flush(requests, is_checkpoint=is_due)
         if taken:
             self._health.durable.add((self._clock.now_us() - taken[0].received_us) / 1e6)
@@ -317,7 +300,7 @@ class Service:
         if hung_up.is_set():
             hung_up.clear()
             self._reload.ask()
-        if self._held is not None:  # one after the other
+        if self._delivery.is_held:  # one after the other
             return
         loaded = self._reload.poll(self._config, self._models)
         if loaded is None:
@@ -331,7 +314,7 @@ class Service:
             log.warning("reloaded: %s", msgspec.json.encode(data).decode())
         self._reload_error = loaded.error
         for transaction in loaded.asked_by:
-            self._publish(self._announce.answer("reload", transaction, data, loaded.error))
+            self._delivery.publish(self._announce.answer("reload", transaction, data, loaded.error))
         self._publish_health()
 
     def _switch(self, config: SiteConfig, models: dict[str, Model]) -> dict[str, Any]:
@@ -341,24 +324,24 @@ class Service:
         at_us, before = self._clock.now_us(), self._config
         said = changes(before, self._models, config, models)
         sessions = {id_: self._log.next_session(id_) for id_ in said["stations"]["begun"]}
-        self._pending += self._pipeline.switch(config, models, sessions, at_us)
-        self._pending += [
+        self._delivery.pending += self._pipeline.switch(config, models, sessions, at_us)
+        self._delivery.pending += [
             CheckpointRecord(id_, 0, at_us, None)
             for id_ in before.stations
             if id_ not in config.stations
         ]
-        self._pending += start_records(config, models, at_us)
+        self._delivery.pending += start_records(config, models, at_us)
         self._config, self._models, self._loaded_us = config, models, at_us
         self._health.switched(config, models)
         wholes = {id_: made_of(config, id_, models) for id_ in config.stations}
         other = {id_ for id_ in wholes if wholes[id_] != self._made_of.get(id_)}
         self._made_of = wholes
         self._pipeline.note_changed(other)
-        self._pending += self._checkpoints()
+        self._delivery.pending += self._checkpoints()
         self._flush([], is_checkpoint=True)
         self._pace.every_s = config.log.checkpoint_s
         for id_ in said["stations"]["ended"]:
-            self._publish(self._announce.nothing(id_), retain=True)
+            self._delivery.publish(self._announce.nothing(id_), retain=True)
         return said | {"switch_ms": round((time.monotonic() - begun_s) * 1000, 1)}
 
     def _tell_actions(self) -> None:
@@ -366,82 +349,24 @@ class Service:
         for station, (bundle, now) in self._pipeline.now().items():
             action = self._announce.action(station, bundle, now)
             if action is not None:
-                self._publish(action, retain=True)
+                self._delivery.publish(action, retain=True)
 
     def _flush(self, requests: list[Message], *, is_checkpoint: bool) -> None:
-        """Make what is pending durable, then tell it; a log that can not be written holds it.
+        """Make what is pending durable, then tell it; a log that can not be written holds it."""
+        opened = self._pipeline.open_segments() if is_checkpoint else []
+        now_us = self._clock.now_us()
+        batch = self._delivery.flush(requests, opened, now_us, is_checkpoint=is_checkpoint)
+        if batch is not None:
+            self._delivered(batch)
 
-        How far open segments reach is written with a checkpoint, not each time it is said.
-        """
-        rows: list[Record] = []
-        batch = _Batch([], [], requests, is_checkpoint)
-        for record in self._pending:
-            if isinstance(record, SegmentRecord):
-                kind, message = self._announce.segment(record)
-                if kind == "update":
-                    if self._inbox.is_connected:
-                        batch.passing.append(message)
-                    continue
-                said = message.payload.decode()
-                batch.outgoing.append(OutgoingRecord(record.id, kind, message.topic, said))
-            rows.append(record)
-        self._pending.clear()
-        if is_checkpoint:
-            rows += self._pipeline.open_segments()
-        self._held = batch
-        rows += batch.outgoing
-        if not rows or self._writing.write(
-            rows, self._sent(), self._clock.now_us(), time.monotonic(), is_lasting=is_checkpoint
-        ):
-            self._written()
-
-    def _again(self, *, at_once: bool = False) -> bool:
-        """Try once more to write what is held; return whether nothing is held any more."""
-        if self._writing.again(time.monotonic(), at_once=at_once):
-            self._written()
-        return self._held is None
-
-    def _written(self) -> None:
-        """Tell what is durable now, and let the broker forget what it came from."""
-        batch, self._held = self._held, None
-        if batch is None:
-            return
-        for one in batch.outgoing:
-            self._send(one)
-        for message in batch.passing:
-            self._publish(message)
+    def _delivered(self, batch: Batch) -> None:
+        """Let the broker forget what a batch came of, and answer those who asked for it."""
         if batch.is_checkpoint:
             self._inbox.acknowledge()
             self._pace.done(time.monotonic())
         self._tell_actions()
         for request in batch.requests:
             self._answer(request)
-
-    def _send(self, one: OutgoingRecord) -> None:
-        """Publish what the log keeps until the broker has it."""
-        number = self._inbox.publish(one.topic, one.payload.encode())
-        if number is not None:
-            self._out[number] = (one.id, one.type)
-
-    def _send_left(self) -> None:
-        """Publish what the log keeps and is not on its way."""
-        if not self._inbox.is_connected or self._writing.is_waiting:
-            return
-        on_their_way = set(self._out.values())
-        try:
-            left = self._log.unsent(MOST_AT_ONCE)
-        except LogWaits:  # the next batch will tell
-            return
-        for one in left:
-            if (one.id, one.type) not in on_their_way:
-                self._send(one)
-
-    def _sent(self) -> list[tuple[str, str]]:
-        """Return what the broker has taken of the outbox."""
-        return [self._out.pop(n) for n in self._inbox.published() if n in self._out]
-
-    def _publish(self, message: Message, *, retain: bool = False) -> None:
-        self._inbox.publish(message.topic, message.payload, retain=retain)
 
     def _answer(self, request: Message) -> None:
         """Answer a request; one that nobody can answer is counted and dropped."""
@@ -455,13 +380,15 @@ class Service:
             self._refuse(request, f"request {name!r} is retained: old news, expected a live one")
         elif name == "ping":
             health = self._said_health(self._health.answer(self._clock.now_us()))
-            self._publish(self._announce.answer(name, transaction, health))
+            self._delivery.publish(self._announce.answer(name, transaction, health))
         elif name == "reload":
             self._reload.ask(transaction)
         else:
             error = f"request {name!r} is unknown, expected {' or '.join(REQUESTS)}"
             self._refuse(request, error)
-            self._publish(self._announce.answer(name, transaction, {"known": REQUESTS}, error))
+            self._delivery.publish(
+                self._announce.answer(name, transaction, {"known": REQUESTS}, error)
+            )
 
     def _refuse(self, request: Message, text: str) -> None:
         self._pipeline.complaints.add(request.topic, text, request.received_us)
@@ -469,7 +396,7 @@ class Service:
     def _publish_health(self) -> None:
         body = self._said_health(self._health.report(self._clock.now_us()))
         self._health.said(body)
-        self._publish(self._announce.health(body), retain=True)
+        self._delivery.publish(self._announce.health(body), retain=True)
 
     def _said_health(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return how the board is, with how its configuration and its log are."""
