@@ -137,7 +137,11 @@ def run(
                     board.start()
             thread.join(600)
             assert over.is_set(), board.said
-            assert board.stop() == 0, board.said
+            with Publisher(f"127.0.0.1:{port}", live.SITE, live.NODE) as publisher:
+                # killed last of all, it may only just be starting
+                assert publisher.wait_for_board(live.START_S, lambda: board.process.poll() is None)
+            code = board.stop()
+            assert code == 0, f"{code}: {board.said}"
     finally:
         broker.kill()
         broker.wait()

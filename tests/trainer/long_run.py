@@ -35,7 +35,9 @@ def resident_mb() -> float:
 
 def run(path: Path, state_size: int, names: dict[str, list[str]], steps: list[int]) -> list[float]:
     """Return the megabytes held after so many steps each."""
-    manifest: Any = SimpleNamespace(tensor_inputs=names["inputs"], tensor_outputs=names["outputs"])
+    manifest: Any = SimpleNamespace(
+        name="long", tensor_inputs=names["inputs"], tensor_outputs=names["outputs"]
+    )
     engine = ENGINES[path.name](path, manifest)
     tensors, state = walk(1), np.zeros((1, state_size), np.float32)
     held = []

@@ -55,7 +55,7 @@ def model(request, student, tmp_path_factory):
 def engine(student, model):
     config = student.config
     manifest: Any = SimpleNamespace(
-        tensor_inputs=config.input_names, tensor_outputs=config.output_names
+        name="cold", tensor_inputs=config.input_names, tensor_outputs=config.output_names
     )
     return long_run.ENGINES[model.name](model, manifest)
 
