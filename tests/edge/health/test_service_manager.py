@@ -26,7 +26,9 @@ import pathlib, time
 from sensor_adapters import event
 stream = event.stream
 def decode(device, payload):
-    while pathlib.Path(payload.decode()).exists():
+    stone = pathlib.Path(payload.decode())
+    while stone.exists():
+        stone.with_suffix(".held").touch()
         time.sleep(0.1)
     return event.decode(device, payload)
 """
@@ -103,8 +105,11 @@ def test_a_board_that_hangs_is_not_said_to_live_and_one_that_goes_on_is(tmp_path
         with Publisher(f"127.0.0.1:{port}", SITE, NODE) as publisher:
             topic = f"act/v1/{SITE}/{NODE}/{STATION}/in/hanging/stone"
             publisher._client.publish(topic, str(stone).encode(), qos=1).wait_for_publish(5)
-        time.sleep(0.5)  # a word that was on its way
-        manager.forget()
+        end_s = time.monotonic() + 30
+        while not stone.with_suffix(".held").exists():
+            assert time.monotonic() < end_s, "it was to hang"
+            time.sleep(0.01)
+        manager.forget()  # all that was said before it hung
         assert manager.hear(2.5) == "", "it hangs, for longer than the watchdog waits"
         assert process.poll() is None
         stone.unlink()
