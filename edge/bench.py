@@ -179,11 +179,11 @@ def _through_inbox(port: int, bundle: Bundle, count: int) -> tuple[Any, Any, Any
     def take(wanted: int) -> int:
         end_s = time.monotonic() + 120
         while pipeline.messages < wanted and time.monotonic() < end_s:
-            for message in inbox.take(0.5, 256):
-                if "/status/" in message.topic:  # an end of session would infer
+            for one in inbox.take(0.5, 256):
+                if "/status/" in one.topic:  # an end of session would infer
                     pipeline.messages += 1
                 else:
-                    pipeline.push(message)
+                    pipeline.push(Message(one.topic, one.payload, one.at_us, one.is_retained))
             inbox.acknowledge()
         return pipeline.messages
 

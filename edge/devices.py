@@ -39,9 +39,10 @@ class Sequence:
             self.given_up += first - self.newest - 1
             self.missing.update(range(first, seq))
             self.newest = seq
-            beyond = sorted(self.missing)[:-MOST_MISSING]
-            self.missing.difference_update(beyond)
-            self.given_up += len(beyond)
+            if len(self.missing) > MOST_MISSING:
+                beyond = sorted(self.missing)[:-MOST_MISSING]
+                self.missing.difference_update(beyond)
+                self.given_up += len(beyond)
         elif seq < self.first:
             self.overtaken.add(seq)
         else:

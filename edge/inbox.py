@@ -15,14 +15,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.board_clock import machine_us
+from edge.buffered_client import BufferedClient
 from sensor_adapters.broker_access import CREDENTIALS, REFUSED, WANTS_TLS, let_in, trouble
 from sensor_adapters.settings import Broker
 from sensor_adapters.topics import Message
@@ -31,15 +31,21 @@ log = logging.getLogger(__name__)
 
 MOST_QUEUED = 20_000
 MOST_QUEUED_BYTES = 64 << 20
+NAP_S = 0.02
 MOST_UNSENT = 10_000  # messages that wait for a broker that is away; the next ones are dropped
 SHORT_S, MOST_SHORT = 10.0, 3  # connections that end so soon, so often: somebody takes our place
 
 
-@dataclass(frozen=True)
-class _Receipt:
-    """By what a message is acknowledged."""
+class Stamped(NamedTuple):
+    """A message as it came."""
 
+    topic: str
+    payload: bytes
+    at_us: int
+    """By ``machine_us``, not UTC: the clock may be set while it waits."""
+    is_retained: bool
     connection: int
+    """Over which it came, and its number there: by these it is acknowledged."""
     number: int
     qos: int
 
@@ -53,8 +59,8 @@ class Inbox:
 
     def __init__(self, broker: Broker, client_id: str, topics: list[str], will: Message) -> None:
         self._broker, self._topics = broker, topics
-        self._queue: queue.Queue[tuple[Message, _Receipt]] = queue.Queue(MOST_QUEUED)
-        self._taken: list[_Receipt] = []
+        self._queue: queue.SimpleQueue[Stamped] = queue.SimpleQueue()
+        self._taken: list[tuple[int, int]] = []  # connection and number
         self._published: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._came_bytes = 0  # of payload; only paho's thread writes it
         self._taken_bytes = 0  # only who takes writes it
@@ -74,7 +80,7 @@ class Inbox:
         self._subscribed = threading.Event()
         self._gone = threading.Event()
         self._gone.set()
-        self._client = mqtt.Client(
+        self._client = BufferedClient(
             CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, manual_ack=True
         )
         self._ear = let_in(self._client, broker)
@@ -201,38 +207,28 @@ class Inbox:
         except UnicodeDecodeError:
             topic = "(not UTF-8)"
         self.moved_s = time.monotonic()
-        stamped = (
-            Message(topic, bytes(message.payload), machine_us(), bool(message.retain)),
-            _Receipt(self.connections, message.mid, message.qos),
-        )
-        if self._queued_bytes > MOST_QUEUED_BYTES:
+        stamped = Stamped(
+            topic, bytes(message.payload), machine_us(), bool(message.retain),
+            self.connections, message.mid, message.qos,
+        )  # fmt: skip
+        if self._is_full():
             self.waited += 1
-            while self._queued_bytes > MOST_QUEUED_BYTES and not self._stopping.wait(0.02):
-                pass
-        self._came_bytes += len(stamped[0].payload)
-        try:
-            self._queue.put_nowait(stamped)
-        except queue.Full:
-            self.waited += 1
-            while not self._stopping.is_set():
+            while self._is_full() and not self._stopping.wait(NAP_S):
                 self.moved_s = time.monotonic()
-                with contextlib.suppress(queue.Full):
-                    self._queue.put(stamped, timeout=0.5)
-                    return
+        self._came_bytes += len(stamped.payload)
+        self._queue.put(stamped)
 
-    @property
-    def _queued_bytes(self) -> int:
-        return self._came_bytes - self._taken_bytes
+    def _is_full(self) -> bool:
+        queued_bytes = self._came_bytes - self._taken_bytes
+        return queued_bytes > MOST_QUEUED_BYTES or self._queue.qsize() >= MOST_QUEUED
 
     @property
     def queued(self) -> int:
         """Messages that wait to be taken."""
         return self._queue.qsize()
 
-    def take(self, wait_s: float, most: int) -> Iterator[Message]:
+    def take(self, wait_s: float, most: int) -> Iterator[Stamped]:
         """Yield up to ``most`` messages, waiting at most ``wait_s`` for the first.
-
-        They are stamped by ``machine_us``, not UTC: the clock may be set while they wait.
 
         Raises:
             BrokerRefused: the broker turned us away for good.
@@ -241,9 +237,9 @@ class Inbox:
             raise BrokerRefused(self.refusal)
         try:
             for index in range(most):
-                message, receipt = self._queue.get(block=not index, timeout=wait_s)
-                if receipt.qos:
-                    self._taken.append(receipt)
+                message = self._queue.get(block=not index, timeout=wait_s)
+                if message.qos:
+                    self._taken.append((message.connection, message.number))
                 self._taken_bytes += len(message.payload)
                 yield message
         except queue.Empty:
@@ -259,9 +255,9 @@ class Inbox:
 
         What came over a connection that is no more is sent again anyhow.
         """
-        for receipt in self._taken:
-            if receipt.connection == self.connections:
-                self._client.ack(receipt.number, receipt.qos)
+        self._client.acknowledge(
+            number for connection, number in self._taken if connection == self.connections
+        )
         self._taken.clear()
 
     def publish(

@@ -209,8 +209,7 @@ class Service:
         self._follow_clock()
         base_us = self._clock.base_us
         taken = [
-            Message(one.topic, one.payload, one.received_us + base_us, one.retained)
-            for one in stamped
+            Message(one.topic, one.payload, one.at_us + base_us, one.is_retained) for one in stamped
         ]
         if taken and not self._is_tried:
             self._try()

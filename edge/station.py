@@ -50,6 +50,8 @@ class Station:
         """
         self.id = id_
         self._config, self._manifests, self._time = config, manifests, time
+        self._lateness_us, self._silence_us = time.lateness_us, time.silence_us
+        self._max_jump_us = time.max_jump_us
         self._grid_us = max(m.step_us for m in manifests)
         self._step_us = min(m.step_us for m in manifests)
         self._delay_us = max(m.delay_steps * m.step_us for m in manifests)
@@ -73,7 +75,7 @@ class Station:
     def _begin(self, session: int) -> None:
         """Start a session with nothing heard."""
         self.session = session
-        self.timeline = Timeline(self._time.lateness_us)
+        self.timeline = Timeline(self._lateness_us)
         self.relay = Relay(self._manifests) if self._config.failover else None
         """The models' one voice, if they share one."""
         self.lanes = [
@@ -162,30 +164,33 @@ class Station:
             Refused: the adapter failed, its time is too far ahead of the station's, or the device
             sends too much.
         """
+        adapter = load_adapter(device.adapter)
         try:
-            samples = load_adapter(device.adapter).decode(device.device, payload)
+            samples = adapter.decode(device.device, payload)
         except DecodeError:
             raise
         except Exception as error:  # adapters come from other packages, too
             raise Refused(f"adapter {device.adapter} failed: {error!r}") from error
-        if samples.stream != load_adapter(device.adapter).stream:
+        if samples.stream is not adapter.stream and samples.stream != adapter.stream:
             raise Refused(f"adapter {device.adapter} gave another stream than it says it has")
-        utc = samples.clock == "utc" and len(samples) > 0
-        newest_us = int(samples.time_us[-1]) if utc else NEVER_US
-        if utc and not self.is_silent and self._ahead_us(newest_us) > self._time.max_jump_us:
+        count, max_jump_us = len(samples.time_us), self._max_jump_us
+        device_us = int(samples.time_us[-1]) if count else None
+        is_utc, is_silent = samples.clock == "utc", self.is_silent
+        newest_us = NEVER_US if device_us is None or not is_utc else device_us
+        if is_utc and not is_silent and self._ahead_us(newest_us) > max_jump_us:
             newest_us = NEVER_US  # no word on whether the device restarted
         if not device.is_new(samples.boot, samples.seq, newest_us):
             return None
-        self.allow(device, samples.boot, int(samples.time_us[-1]) if len(samples) else None)
+        self.allow(device, samples.boot, device_us)
         if self._config.devices[device.device].clock == "arrival":
             samples = replace(samples, clock="device")
         first_us = received_us if samples.received_us is None else samples.received_us
         self._follow(device, samples, first_us, received_us)
         is_in_order = device.is_newest(samples.boot, samples.seq)
         time_us = device.clock.event_time_us(samples, first_us, is_in_order=is_in_order)
-        if len(samples) and not self.is_silent:
+        if count and not is_silent:
             ahead_us = self._ahead_us(newest_us := int(time_us[-1]))
-            is_far = ahead_us > self._time.max_jump_us and not self.has_leapt
+            is_far = ahead_us > max_jump_us and not self.has_leapt
             if is_far and not self._is_astray(newest_us, received_us):
                 raise Refused(
                     f"time is {ahead_us / 1e6:.0f} s ahead of its station,"
@@ -218,7 +223,7 @@ class Station:
         of_us = int(samples.time_us[-1]) if samples.clock == "utc" else first_us
         leap_us = device.lead.heard(of_us, received_us)
         self.has_stayed = leap_us == 0
-        self.is_by_board |= abs(of_us - received_us) <= self._time.max_jump_us
+        self.is_by_board |= abs(of_us - received_us) <= self._max_jump_us
         if leap_us:
             self.has_leapt |= self._began_before
             device.clock.leapt(leap_us)
@@ -243,7 +248,7 @@ class Station:
     @property
     def is_silent(self) -> bool:
         """Has nothing come in time for so long that the station's time is open to question?"""
-        return self.timeline.newest_us == NEVER_US or self.silent_us > self._time.silence_us
+        return self.timeline.newest_us == NEVER_US or self.silent_us > self._silence_us
 
     def _ahead_us(self, time_us: int) -> int:
         """Return how far a time is ahead of what it must be by now."""
@@ -254,7 +259,7 @@ class Station:
 
         So it is after a device without a battery, in 1970, or in 2099, was the first to speak.
         """
-        most_us, ahead_us = self._time.max_jump_us, self._ahead_us(time_us)
+        most_us, ahead_us = self._max_jump_us, self._ahead_us(time_us)
         off_us = time_us - received_us
         return abs(off_us) <= most_us < min(abs(ahead_us), abs(ahead_us - off_us))
 
@@ -267,8 +272,8 @@ class Station:
             return True
         if not self.is_silent:
             return False
-        is_behind = time_us < self.timeline.newest_us - self._time.lateness_us
-        return is_behind or self._ahead_us(time_us) > self._time.max_jump_us
+        is_behind = time_us < self.timeline.newest_us - self._lateness_us
+        return is_behind or self._ahead_us(time_us) > self._max_jump_us
 
     def add(self, device: DeviceState, samples: Samples) -> int:
         """Put readings on the timeline; return how many came too late."""
@@ -289,7 +294,7 @@ class Station:
             return
         self.silent_us += passed_us
         if self.is_silent:
-            behind_us = self._time.silence_us + self._time.lateness_us
+            behind_us = self._silence_us + self._lateness_us
             self.timeline.complete(self.timeline.newest_us + self.silent_us - behind_us)
 
     def complete(self) -> None:

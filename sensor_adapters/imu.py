@@ -12,12 +12,12 @@ from sensor_adapters.payloads import (
     brief,
     decode as decode_header,
     fields,
-    finite,
+    narrowed,
     samples_of,
     shortest,
     times_us,
 )
-from sensor_adapters.samples import Channel, DecodeError, Floats, Samples, Stream
+from sensor_adapters.samples import Channel, DecodeError, Samples, Stream
 
 STANDARD_GRAVITY = 9.80665  # m/s^2, CODATA
 ACC_SCALE = {"m/s^2": 1.0, "g": STANDARD_GRAVITY, "mg": STANDARD_GRAVITY / 1000}
@@ -46,20 +46,14 @@ class ImuBatch(Rows, kw_only=True, omit_defaults=True):
 _decoder = msgspec.json.Decoder(ImuBatch)
 
 
-def _scaled(
-    body: ImuBatch, what: str, rows: list[Triple] | None, scales: dict[str, float], count: int
-) -> Floats:
-    """Return (N, 3) in SI units, NaN where there was no reading."""
-    if rows is None:
-        return np.full((count, 3), np.nan, np.float32)
-    unit = body.unit.get(what, next(iter(scales)))
+def _scale(body: ImuBatch, what: str, scales: dict[str, float]) -> float:
+    """Return what a payload's numbers are to be multiplied by."""
+    unit = body.unit.get(what) if body.unit else None
+    if unit is None:
+        return 1.0
     if unit not in scales:
         raise DecodeError(f"{body.dev}: {what} is in {brief(unit)}, expected {' or '.join(scales)}")
-    if len(rows) != count:
-        raise DecodeError(f"{body.dev}: {what} has {len(rows)} rows, expected {count}")
-    raw = np.array(rows, np.float64).reshape(count, 3)
-    with np.errstate(over="ignore"):
-        return finite(body.dev, what, (raw * scales[unit]).astype(np.float32))
+    return scales[unit]
 
 
 def decode(device: str, payload: bytes) -> Samples:
@@ -67,10 +61,19 @@ def decode(device: str, payload: bytes) -> Samples:
     body = decode_header(_decoder, device, payload)
     count = len(body.acc)
     time_us = times_us(body, count)
-    acc = _scaled(body, "acc", body.acc, ACC_SCALE, count)
-    gyr = _scaled(body, "gyr", body.gyr, GYR_SCALE, count)
-    values = np.concatenate([acc, gyr], axis=1)  # (N, 6)
-    return samples_of(body, stream, time_us, values)
+    acc, gyr = _scale(body, "acc", ACC_SCALE), _scale(body, "gyr", GYR_SCALE)
+    values = np.empty((count, 6))
+    values[:, :3] = np.array(body.acc, np.float64).reshape(count, 3)
+    if body.gyr is None:
+        values[:, 3:] = np.nan
+    elif len(body.gyr) != count:
+        raise DecodeError(f"{body.dev}: gyr has {len(body.gyr)} rows, expected {count}")
+    else:
+        values[:, 3:] = np.array(body.gyr, np.float64).reshape(count, 3)
+    if (acc, gyr) != (1.0, 1.0):
+        with np.errstate(over="ignore"):
+            values *= [acc] * 3 + [gyr] * 3
+    return samples_of(body, stream, time_us, narrowed(body.dev, "readings", values))
 
 
 def encode(samples: Samples, boot: str, seq: int) -> bytes:

@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from sensor_adapters.samples import DecodeError, Floats, Int64s, Samples, Stream
 
@@ -18,6 +19,7 @@ FIRST_US, LAST_US = 0, 4_102_444_800_000_000  # 1970 to 2100
 MAX_BOOT = 64
 FEW_DIGITS = (5, 8, 12)
 """Decimals, tried in turn; what none of them tells is spelt out."""
+MOST_FLOAT32 = float(np.finfo(np.float32).max)
 MAX_SEQ = 1 << 48  # what was lost over many boots still fits into 64 bits
 
 
@@ -146,7 +148,7 @@ def times_us(body: Rows, count: int) -> Int64s:
             )
         return body.t0 + np.array(body.t, np.int64)
     if count <= 1:
-        return np.full(count, body.t0, np.int64)
+        return np.array([body.t0][:count], np.int64)
     if body.dt is None or not 0 < body.dt <= MAX_SPAN_US // count:
         raise DecodeError(
             f"{body.dev}: found dt {body.dt} for {count} readings, expected microseconds above 0"
@@ -166,15 +168,19 @@ def time_fields(time_us: Int64s) -> dict[str, object]:
     return {"t0": t0, "t": (time_us - t0).tolist()}
 
 
-def finite(device: str, what: str, values: Floats) -> Floats:
-    """Return ``values`` if none is infinite (as float32), NaN meaning no reading.
+def narrowed(device: str, what: str, values: npt.NDArray[np.float64]) -> Floats:
+    """Return ``values`` as float32, NaN meaning no reading.
 
     Raises:
-        DecodeError: one is infinite.
+        DecodeError: one is infinite, or would be.
     """
-    if np.isinf(values).any():
+    if values.size and np.fmax.reduce(np.abs(values), axis=None) <= MOST_FLOAT32:
+        return values.astype(np.float32)
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    if np.isinf(narrow).any():
         raise DecodeError(f"{device}: {what} holds a number beyond float32, expected readings")
-    return values
+    return narrow
 
 
 def shortest(values: Floats) -> list[float | None]:

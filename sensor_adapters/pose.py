@@ -18,7 +18,7 @@ from sensor_adapters.payloads import (
     Rows,
     decode as decode_header,
     fields,
-    finite,
+    narrowed,
     samples_of,
     shortest,
     times_us,
@@ -93,8 +93,7 @@ def decode(device: str, payload: bytes) -> Samples:
     with np.errstate(over="ignore"):
         values[:, 1:3] += values[:, 3:5] / 2  # left, top to centre
         values /= _pixels(body.w, body.h)
-        narrow: Floats = finite(device, "people", values.astype(np.float32))
-    return samples_of(body, stream, time_us, narrow)
+    return samples_of(body, stream, time_us, narrowed(device, "people", values))
 
 
 def _pixels(width: float, height: float) -> Doubles:

@@ -66,7 +66,9 @@ def recording(number: int, minutes: float) -> Recording:
     return replace(whole, samples=tuple(found))
 
 
-def endless(station: str, whole: Recording, start_us: int, end_us: int) -> Iterator[Sent]:
+def endless(
+    station: str, whole: Recording, start_us: int, end_us: int, batch_us: int = BATCH_US
+) -> Iterator[Sent]:
     """Give what a station's devices say from ``start_us`` on, its work over and over."""
     begins_us, ends_us = whole.span_us()
     numbers = {samples.device: itertools.count() for samples in whole.samples}
@@ -74,7 +76,7 @@ def endless(station: str, whole: Recording, start_us: int, end_us: int) -> Itera
         by_us = start_us - begins_us + turn * (ends_us - begins_us + US_PER_S)
         parts = heapq.merge(
             *[
-                [(int(one.time_us[-1]), one) for one in batches(samples, BATCH_US)]
+                [(int(one.time_us[-1]), one) for one in batches(samples, batch_us)]
                 for samples in whole.samples
             ],
             key=lambda part: part[0],

@@ -161,7 +161,10 @@ class Streams:
 
     def of(self, station: str, device: str) -> Watch:
         """Return a device's watch."""
-        return self._watches.setdefault((station, device), Watch())
+        watch = self._watches.get((station, device))
+        if watch is None:
+            watch = self._watches[station, device] = Watch()
+        return watch
 
     def heard(self, station: str, samples: Samples, received_us: int) -> None:
         """Note a message's readings."""
