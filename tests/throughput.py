@@ -4,8 +4,9 @@
 of its own (or with ``--batch-ms 250`` four batches a second), sent QoS 1 through a mosquitto of its
 own at one rate after the other, each a fresh start. A rate is too high where what came in
 ``SECONDS`` is not dealt with ``LATE_S`` after they are over, or the board's p99 from a message's
-arrival to its rows being durable passes 250 ms. The more messages a second, the faster the stations' time passes. The bare subscriber
-only counts. Prints a line a rate and the figures, as JSON.
+arrival to its rows being durable passes 250 ms. The more messages a second, the faster the
+stations' time passes. The bare subscriber only counts. Prints a line a rate and the figures, as
+JSON.
 """
 
 import argparse
