@@ -1,7 +1,7 @@
 """The gate to paho on the sending side: publish in time, and not faster than the board takes it.
 
 QoS 1 alone is no promise: a broker whose subscriber is slow drops what exceeds its queue and
-acknowledges it all the same. So every ``PING_EVERY`` messages the publisher asks the board
+acknowledges it all the same. So every ``ask_every`` messages the publisher asks the board
 whether it has come that far, and stays at most two questions ahead. Where the broker was gone
 meanwhile, what the board has not said to have is sent again.
 """
@@ -24,7 +24,7 @@ from sensor_adapters.replay import Sent, address, paced
 from sensor_adapters.settings import Broker, ConfigError
 from sensor_adapters.topics import base
 
-PING_EVERY = 250
+ASK_EVERY = 250
 AHEAD = 2
 FIRST_ANSWER_S, ANSWER_S = 5.0, 120.0
 
@@ -36,8 +36,17 @@ class BrokerError(Exception):
 class Publisher:
     """One connection to a broker; ``with`` it, publish, and it says what the board answered."""
 
-    def __init__(self, broker: str | Broker, site: str, node: str) -> None:
+    def __init__(
+        self, broker: str | Broker, site: str, node: str, *, ask_every: int = ASK_EVERY
+    ) -> None:
         """Prepare to connect.
+
+        Args:
+            broker: where, and who we are; or HOST:PORT.
+            site: the board's.
+            node: the board.
+            ask_every: so many messages; each answer makes the board write what it has. No more
+                than half of what the broker holds for it.
 
         Raises:
             ValueError: ``broker`` is a text and not HOST:PORT.
@@ -46,7 +55,7 @@ class Publisher:
         if isinstance(broker, str):
             host, port = address(broker)
             broker = Broker(host=host, port=port)
-        self._broker = broker
+        self._broker, self._ask_every = broker, ask_every
         self._base = base(site, node)
         self.boot = uuid.uuid4().hex[:8]
         """What the devices call this start of theirs; new for every publisher."""
@@ -236,7 +245,7 @@ class Publisher:
             info = self._client.publish(
                 message.topic, message.payload, qos=message.qos, retain=message.retained
             )
-            if number % PING_EVERY == 0:
+            if number % self._ask_every == 0:
                 if self.board_answers:
                     self._ask()
                     self._wait(self._asked - AHEAD)

@@ -38,6 +38,8 @@ BROKER = (
     "max_queued_messages 100000\nmax_inflight_messages 10000\npersistence true\n"
     "persistence_location {folder}/\nautosave_interval 60\n"
 )
+ASK_EVERY = 20_000
+"""Seldom: no device asks, and each answer is written for."""
 WARM_MINUTES = 10
 MOST_GROWTH = 0.02
 
@@ -132,7 +134,7 @@ def run(stations: int, minutes: float, bundles: tuple[str, ...]) -> dict[str, An
         with (
             live.mosquitto(folder, port, more),
             live.running(file, folder / "solosense.db", port) as one,
-            Publisher(f"127.0.0.1:{port}", live.SITE, live.NODE) as publisher,
+            Publisher(f"127.0.0.1:{port}", live.SITE, live.NODE, ask_every=ASK_EVERY) as publisher,
         ):
             process, seen = Process(one.process.pid), list[dict[str, float]]()
             before = publisher.settle()
