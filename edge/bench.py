@@ -25,7 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge import bundle as bundles
 from edge.bundle import Bundle
-from edge.config import DeviceConfig, SiteConfig, Station as StationConfig
+from edge.config import BoardBroker, DeviceConfig, SiteConfig, Station as StationConfig
 from edge.engine import open_engine
 from edge.inbox import Inbox
 from edge.pipeline import Model, Pipeline
@@ -35,7 +35,6 @@ from edge.sqlite_log import SqliteLog
 from sensor_adapters.publisher import Publisher
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.replay import Sent, messages
-from sensor_adapters.settings import Broker
 from sensor_adapters.topics import Message
 
 SITE, NODE = "bench", "board-1"
@@ -173,7 +172,7 @@ def _through_inbox(port: int, bundle: Bundle, count: int) -> tuple[Any, Any, Any
     """Return the board's own way: inbox, adapters, timelines; no step is inferred."""
     pipeline = pipeline_of(bundle, count)
     farewell = Message(f"act/v1/{SITE}/{NODE}/status", b"{}", 0)
-    inbox = Inbox(Broker(port=port), "ours", [f"act/v1/{SITE}/{NODE}/+/in/+/+"], farewell)
+    inbox = Inbox(BoardBroker(port=port), "ours", [f"act/v1/{SITE}/{NODE}/+/in/+/+"], farewell)
     inbox.start()
 
     def take(wanted: int) -> int:

@@ -22,23 +22,25 @@ class BufferedSocket:
 
     def __init__(self, plain: Any) -> None:
         self._plain = plain
-        self._piece, self._at = b"", 0
+        self._piece = memoryview(bytearray(PIECE_BYTES))  # one for all: no memory in shreds
+        self._at = self._end = 0
 
     def recv(self, most_bytes: int) -> bytes:
         """Return what is there of the next ``most_bytes``, nothing at the end; raises as a socket.
 
         It may be less, as with any socket.
         """
-        if self._at == len(self._piece):
-            self._piece, self._at = self._plain.recv(PIECE_BYTES), 0
+        if self._at == self._end:
+            self._end = self._plain.recv_into(self._piece)
+            self._at = 0
         begin = self._at
-        self._at = min(begin + most_bytes, len(self._piece))
-        return self._piece[begin : self._at]
+        self._at = min(begin + most_bytes, self._end)
+        return self._piece[begin : self._at].tobytes()
 
     @property
     def held_bytes(self) -> int:
         """What was read and not asked for."""
-        return len(self._piece) - self._at
+        return self._end - self._at
 
     def pending(self) -> int:
         """Return how much can be read that the system no longer tells of; paho asks."""

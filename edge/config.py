@@ -84,6 +84,13 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     """Programs that are not ours, by name: filters below which they may say and hear all."""
 
 
+class BoardBroker(Broker, frozen=True, kw_only=True):
+    """The MQTT broker to listen to."""
+
+    mqtt: Literal["3.1.1", "5"] = "3.1.1"
+    """With ``5`` the board itself tells the broker how many messages may be on their way."""
+
+
 class Time(msgspec.Struct, frozen=True, kw_only=True):
     """How long to wait for whom."""
 
@@ -159,7 +166,7 @@ class SiteConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The board; site and node together are one board's own."""
     stations: Annotated[dict[Id, Station], Meta(min_length=1)]
     """By station id."""
-    broker: Annotated[Broker, RESTART] = Broker()
+    broker: Annotated[BoardBroker, RESTART] = BoardBroker()
     """The MQTT broker to listen to."""
     log: Log = Log()
     """Where the segments go."""

@@ -18,21 +18,29 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.board_clock import machine_us
 from edge.buffered_client import BufferedClient
+from edge.config import BoardBroker
+from edge.pace import MOST_WAITING
 from sensor_adapters.broker_access import CREDENTIALS, REFUSED, WANTS_TLS, let_in, trouble
-from sensor_adapters.settings import Broker
 from sensor_adapters.topics import Message
 
 log = logging.getLogger(__name__)
 
+MOST_UNDER_WAY = 2 * MOST_WAITING
+"""A broker that speaks MQTT 5 is told so: the next ones come while a checkpoint is written."""
+FOR_EVER_S = 0xFFFFFFFF
 MOST_QUEUED = 20_000
 MOST_QUEUED_BYTES = 64 << 20
 NAP_S = 0.02
 MOST_UNSENT = 10_000  # messages that wait for a broker that is away; the next ones are dropped
+OTHER_MQTT = "Unsupported protocol version"
+SPEECHLESS_S = 5.0
 SHORT_S, MOST_SHORT = 10.0, 3  # connections that end so soon, so often: somebody takes our place
 
 
@@ -57,7 +65,9 @@ class BrokerRefused(Exception):
 class Inbox:
     """A subscription that survives its broker, and a way to publish."""
 
-    def __init__(self, broker: Broker, client_id: str, topics: list[str], will: Message) -> None:
+    def __init__(
+        self, broker: BoardBroker, client_id: str, topics: list[str], will: Message
+    ) -> None:
         self._broker, self._topics = broker, topics
         self._queue: queue.SimpleQueue[Stamped] = queue.SimpleQueue()
         self._taken: list[tuple[int, int]] = []  # connection and number
@@ -73,6 +83,7 @@ class Inbox:
         self.moved_s = time.monotonic()
         """When the network thread last did anything for us: a message, an answer, a try."""
         self._failed: str | None = None
+        self._heard = False  # anything of a broker, if only that it hung up
         self._short = 0  # connections in a row that were lost soon
         self._connected_s = 0.0
         self._client_id = client_id
@@ -80,9 +91,16 @@ class Inbox:
         self._subscribed = threading.Event()
         self._gone = threading.Event()
         self._gone.set()
+        self._session: dict[str, Any] = {}
+        if is_5 := broker.mqtt == "5":
+            wanted = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            wanted.SessionExpiryInterval, wanted.ReceiveMaximum = FOR_EVER_S, MOST_UNDER_WAY
+            self._session = {"clean_start": False, "properties": wanted}
         self._client = BufferedClient(
-            CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, manual_ack=True
-        )
+            CallbackAPIVersion.VERSION2, client_id=client_id, manual_ack=True,
+            clean_session=None if is_5 else False,
+            protocol=MQTTProtocolVersion.MQTTv5 if is_5 else MQTTProtocolVersion.MQTTv311,
+        )  # fmt: skip
         self._ear = let_in(self._client, broker)
         self._client.will_set(will.topic, will.payload, qos=1, retain=True)
         self._client.reconnect_delay_set(1, 2)
@@ -105,18 +123,24 @@ class Inbox:
         The loop has to be paho's own thread. Beside a ``loop_forever`` of ours, whoever publishes
         writes to the socket as well, and two at once mix the bytes of their packets.
         """
+        broker = self._broker
         while not self._stopping.is_set():
             try:
-                broker = self._broker
-                self._client.connect(broker.host, broker.port, broker.keepalive_s)
+                self._client.connect(broker.host, broker.port, broker.keepalive_s, **self._session)
                 break
             except (OSError, ValueError) as error:  # a name that can not be one is a ValueError
                 self._not_reached(error)
             self.moved_s = time.monotonic()
             self._stopping.wait(2)
+        reached_s = time.monotonic()
         while not self._stopping.is_set():
             self._client.loop_start()  # does nothing while it runs
             self._stopping.wait(2)
+            if not self._heard and time.monotonic() - reached_s > SPEECHLESS_S:
+                self._say(
+                    f"broker {broker.host}:{broker.port} takes the connection and says nothing:"
+                    f" is it one, and does it speak MQTT {broker.mqtt} (broker.mqtt)?"
+                )
 
     def _not_reached(self, error: BaseException | None) -> None:
         """Say why the broker is not reached; a board that was never let in ends at a setting."""
@@ -138,11 +162,13 @@ class Inbox:
     def _on_connect(
         self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
-        self.moved_s = time.monotonic()
+        self.moved_s, self._heard = time.monotonic(), True
         if reason.is_failure:
             text = f"broker {self._broker.host}:{self._broker.port} refused us: {reason}"
             if str(reason) in REFUSED:
                 self.refusal = f"{text}; {CREDENTIALS}"
+            elif str(reason) == OTHER_MQTT:
+                self.refusal = f'{text}; broker.mqtt is "{self._broker.mqtt}", expected another'
             self._say(text)
             return
         self._gone.clear()
@@ -177,7 +203,7 @@ class Inbox:
     def _on_disconnect(
         self, client: mqtt.Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
-        self.moved_s = time.monotonic()
+        self.moved_s, self._heard = time.monotonic(), True
         was_in = not self._gone.is_set()
         self._gone.set()
         if self._stopping.is_set() or not reason.is_failure:

@@ -153,10 +153,12 @@ def keys(wanted: Any, before: str = "") -> dict[str, Any]:
 
 
 def meanings(wanted: type) -> dict[str, str]:
-    """Return the sentences under a class's fields, by field."""
+    """Return the sentences under a class's fields, by field, those it inherits included."""
+    if wanted is msgspec.Struct:
+        return {}
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(wanted))).body
     assert isinstance(tree, ast.ClassDef)
-    found = {}
+    found = meanings(wanted.__bases__[0])
     for field, below in zip(tree.body, tree.body[1:], strict=False):
         if (
             isinstance(field, ast.AnnAssign)

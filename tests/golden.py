@@ -57,10 +57,10 @@ def work(boxes: int) -> dict[str, Work]:
     }  # fmt: skip
 
 
-def site(port: int, stations: dict[str, Work]) -> str:
+def site(port: int, stations: dict[str, Work], mqtt: str = "3.1.1") -> str:
     """Return the board's configuration."""
     text = f'version = 1\nsite = "{live.SITE}"\nnode = "{live.NODE}"\n'
-    text += block("broker", {"port": port})
+    text += block("broker", {"port": port, "mqtt": mqtt})
     for name, one in stations.items():
         folders = [str(live.BUNDLES / bundle) for bundle in one.bundles]
         text += block(f"stations.{name}", {"bundles": folders, "failover": one.failover})
@@ -102,12 +102,13 @@ def run(
     way: str,
     rng: random.Random,
     killed_s: tuple[float, float] = KILLED_S,
+    mqtt: str = "3.1.1",
 ) -> live.Board:
     """Return a board that has been sent everything, and has stopped."""
     port, more = live.free_port(), BROKER.format(folder=folder)
     broker = live.start_mosquitto(folder, port, more)
     file = folder / "site.toml"
-    file.write_text(site(port, stations))
+    file.write_text(site(port, stations, mqtt))
     sent, over = said(stations), threading.Event()
     sent, env = disordered(sent, rng) if way == "order" else sent, None
     if way == "slow":

@@ -20,9 +20,9 @@ def undisturbed(tmp_path_factory) -> list[tuple]:
 
 
 @pytest.mark.fault("F1", "F10", "F30", "F38")
-@pytest.mark.parametrize("way", golden.WAYS)
-def test_the_rows_are_those_of_an_undisturbed_board(tmp_path, undisturbed, way):
-    one = golden.run(tmp_path, STATIONS, way, random.Random(5), KILLED_S)
+@pytest.mark.parametrize(("way", "mqtt"), [*((way, "3.1.1") for way in golden.WAYS), ("both", "5")])
+def test_the_rows_are_those_of_an_undisturbed_board(tmp_path, undisturbed, way, mqtt):
+    one = golden.run(tmp_path, STATIONS, way, random.Random(5), KILLED_S, mqtt=mqtt)
     assert one.segments() == undisturbed
     if way in ("board", "both"):
         assert "going on from where the last run was cut off" in one.said

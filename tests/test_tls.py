@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edge.config import BoardBroker
 from edge.inbox import BrokerRefused, Inbox
 from sensor_adapters.broker_access import context
 from sensor_adapters.broker_option import broker_of
@@ -238,7 +239,9 @@ def test_a_broker_that_asks_for_a_certificate_is_told_ours_or_told_of(home, good
     with mosquitto(home / "mosquitto", more=more) as port:
         for given, says in (((), "asks for a certificate of ours"), (theirs, "does not accept")):
             cert, key = map(str, given or ("", ""))
-            to = Broker(port=port, tls=True, ca_file=str(ours.ca), cert_file=cert, key_file=key)
+            to = BoardBroker(
+                port=port, tls=True, ca_file=str(ours.ca), cert_file=cert, key_file=key
+            )
             with pytest.raises(ConfigError, match=says), Publisher(to, SITE, NODE):
                 pass
             with pytest.raises(ConfigError, match=says), Subscriber(to, ["#"], print):
@@ -248,10 +251,10 @@ def test_a_broker_that_asks_for_a_certificate_is_told_ours_or_told_of(home, good
             with pytest.raises(BrokerRefused, match=says):
                 wait_in_vain(inbox)
             inbox.stop(Message("s", b"stopped", 0))
-        to = Broker(
+        known = Broker(
             port=port, tls=True, ca_file=str(ours.ca), cert_file=str(mine[0]), key_file=str(mine[1])
         )
-        with Publisher(to, SITE, NODE):
+        with Publisher(known, SITE, NODE):
             pass
 
 
@@ -261,7 +264,7 @@ def test_a_broker_that_is_killed_and_comes_back_is_found_again_over_tls(
 ):
     port, more = free_port(), listener(ours.ca, *good)
     broker = start_mosquitto(home / "mosquitto", port, more)
-    to = Broker(port=port, tls=True, ca_file=str(ours.ca))
+    to = BoardBroker(port=port, tls=True, ca_file=str(ours.ca))
     inbox = Inbox(to, "edge", ["a"], Message("s", b"offline", 0))
     inbox.start()
     try:

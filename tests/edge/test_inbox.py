@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import paho.mqtt.client as mqtt
 import pytest
 
+from edge.config import BoardBroker
 from edge.inbox import MOST_UNSENT, Inbox
-from sensor_adapters.settings import Broker
 from sensor_adapters.topics import Message
 
 CONNECT, PUBLISH, SUBSCRIBE, DISCONNECT = 1, 3, 8, 14
@@ -51,7 +51,7 @@ def broker() -> Iterator[tuple[int, list[int]]]:
 
 
 def inbox(port: int) -> Inbox:
-    return Inbox(Broker(port=port), "board", ["a"], Message("s", b"offline", 0))
+    return Inbox(BoardBroker(port=port), "board", ["a"], Message("s", b"offline", 0))
 
 
 def test_who_publishes_never_writes_to_the_socket(monkeypatch: pytest.MonkeyPatch):

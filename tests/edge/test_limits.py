@@ -12,10 +12,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge import checkpoint
 from edge.allowance import Allowance
-from edge.config import Limits
+from edge.config import BoardBroker, Limits
 from edge.inbox import MOST_QUEUED_BYTES, Inbox
 from edge.pipeline import Pipeline
-from sensor_adapters.settings import Broker
 from sensor_adapters.topics import Message
 from tests import live
 from tests.edge.models import S
@@ -163,7 +162,7 @@ def test_a_payload_beyond_the_limit_is_not_even_read(monkeypatch, undisturbed, w
 def test_what_waits_on_the_board_is_bounded_in_bytes_and_nothing_is_lost(tmp_path):
     count, size = 150, 1_000_000
     with live.mosquitto(tmp_path, more="max_inflight_messages 2000\n") as port:
-        one = Inbox(Broker(port=port), "board", ["big"], Message("s", b"offline", 0))
+        one = Inbox(BoardBroker(port=port), "board", ["big"], Message("s", b"offline", 0))
         one.start()
         assert one.wait_subscribed()
         sender = mqtt.Client(CallbackAPIVersion.VERSION2)
