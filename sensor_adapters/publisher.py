@@ -157,7 +157,11 @@ class Publisher:
         self._client.publish(f"{self._base}/request/ping", body, qos=1)
 
     def _wait(self, number: int) -> None:
-        """Wait until the board has answered question ``number``, if a board listens."""
+        """Wait until the board has answered question ``number``, if a board listens.
+
+        Where the broker was lost meanwhile, until it has answered the one behind what was sent
+        again.
+        """
         patience_s = ANSWER_S if self._answered else FIRST_ANSWER_S
         end_s = time.monotonic() + patience_s
         while time.monotonic() < end_s:
@@ -166,6 +170,7 @@ class Publisher:
                     return
             if self._is_lost.is_set():
                 self._repeat_if_lost()
+                number = self._asked
                 end_s = time.monotonic() + patience_s
         if self._answered:
             raise BrokerError(f"the board stopped answering for {ANSWER_S:g} s")
