@@ -73,6 +73,10 @@ restart() {
     systemctl restart --no-block "$1" 9>&- || true
 }
 
+ask_health() { # more arguments...: what the program that runs says of itself
+    "$opt/current/venv/bin/solosense-edge" health "$site" "$@"
+}
+
 answers() { # the services run, and the board answers through its broker
     local one
     for one in $(services); do
