@@ -61,7 +61,8 @@ def access(
     """Make mosquitto's configuration, access list, passwords and certificates from a site's.
 
     What is there already is kept: secrets, keys, certificates that are good for a while. Run it
-    again after a change of the site, or to renew certificates.
+    again after a change of the site, or to renew certificates. A user whose secret was taken away
+    keeps it; without its line in `passwords` it gets a new one.
     """
     if certificates and not tls:
         fail("--require-certificates: found no --tls, expected it", 2)
@@ -113,6 +114,8 @@ def _written(
 ) -> tuple[Folder, dict[str, str]]:
     """Write what is not yet as it should be; return the folder, and when certificates end."""
     folder, ends = Folder(to), dict[str, str]()
+    old = _old(to / "passwords")
+    away = {one.user for one in users if one.user in old and not folder.holds(one.user)}
     if listener.tls:
         if time.time() < SOON_AFTER_1970:
             raise CertificateError(
@@ -123,15 +126,17 @@ def _written(
         names = [*LOCAL, socket.gethostname(), config.broker.host, config.broker.server_name]
         names += [listener.address] if listener.address not in ("0.0.0.0", "::") else []
         server = authority.server(dict.fromkeys(one.lower() for one in names if one))
-        made = [server, *(authority.client(one.user) for one in users)]
+        made = [server, *(authority.client(o.user) for o in users if o.user not in away)]
         ends = {str(o.relative_to(to)): authority.ends(o) for o in (authority.ca, *made)}
         authority.ca.chmod(0o644)
         folder.for_broker(server)
         folder.for_broker(server.with_suffix(".key"))
         folder.changed += authority.changed
-    old = _old(to / "passwords")
     lines = []
     for one in users:
+        if one.user in away:
+            lines.append(old[one.user])
+            continue
         secret, line = folder.secret(one.user), old.get(one.user, "")
         is_kept = texts.is_of(line, one.user, secret)
         lines.append(
