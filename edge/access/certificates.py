@@ -11,7 +11,10 @@ from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
-AUTHORITY_DAYS, DAYS, RENEW_DAYS = 3650, 825, 60
+AUTHORITY_DAYS, DAYS, RENEW_DAYS = 3650, 825, 400
+"""So that a run a year renews what would end before the next."""
+LATE_DAYS = 60
+"""Who keeps the authority's key elsewhere is asked for it no sooner than so long before an end."""
 DAY_S = 86_400
 CONFIG = """
 [req]
@@ -90,7 +93,7 @@ class Authority:
         return path
 
     def _is_good(self, path: Path, names: Sequence[str]) -> bool:
-        soon_s = RENEW_DAYS * DAY_S
+        soon_s = (RENEW_DAYS if self._ca_key.exists() else LATE_DAYS) * DAY_S
         try:
             self._openssl("x509", "-in", path, "-noout", "-checkend", soon_s)
             self._openssl("verify", "-CAfile", self.ca, path)

@@ -123,7 +123,9 @@ def _written(
                 " the time: certificates made now would be of no use"
             )
         authority = Authority(to, f"solosense {config.site} {config.node}")
-        names = [*LOCAL, socket.gethostname(), config.broker.host, config.broker.server_name]
+        own = socket.gethostname()
+        names = [*LOCAL, own, f"{own.partition('.')[0]}.local"]
+        names += [config.broker.host, config.broker.server_name]
         names += [listener.address] if listener.address not in ("0.0.0.0", "::") else []
         server = authority.server(dict.fromkeys(one.lower() for one in names if one))
         made = [server, *(authority.client(o.user) for o in users if o.user not in away)]

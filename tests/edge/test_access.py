@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import re
 import shutil
+import socket
 import stat
 import subprocess
 import threading
@@ -414,11 +416,28 @@ def test_certificates_that_end_soon_are_made_anew_with_the_same_keys(tmp_path, m
         patch.setattr(certificates, "DAYS", certificates.RENEW_DAYS - 1)
         made(file, "--tls")
     keys = {one: one.read_bytes() for one in folder.rglob("*.key")}
+    (folder / "ca.key").rename(tmp_path / "elsewhere")
+    assert made(file, "--tls")["changed"] == [], "there is time yet, and nobody here who may sign"
+    (tmp_path / "elsewhere").rename(folder / "ca.key")
     changed = made(file, "--tls")["changed"]
     assert set(changed) == {"server.crt", *(f"clients/{name}.crt" for name in SAYS)}
     assert {one: one.read_bytes() for one in folder.rglob("*.key")} == keys
     file.write_text(file.read_text().replace("[access]", 'host = "broker.example"\n[access]'))
     assert made(file, "--tls")["changed"] == ["server.crt"], "another name to be reached by"
+
+
+def test_the_brokers_certificate_holds_the_names_by_which_devices_reach_the_board(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(socket, "gethostname", lambda: "board-1")
+    made(site(tmp_path, tls=True), "--tls", "--listen", "192.168.1.5")
+    certificate = tmp_path / "access/server.crt"
+    said = subprocess.run(
+        ["openssl", "x509", "-in", certificate, "-noout", "-ext", "subjectAltName"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for name in ("DNS:board-1", "DNS:board-1.local", "DNS:localhost", "IP Address:192.168.1.5"):
+        assert name in re.split(r",\s*|\n\s*", said)
 
 
 def test_with_certificates_required_a_user_is_who_its_certificate_says(tmp_path):
