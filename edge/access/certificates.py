@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
-AUTHORITY_DAYS, DAYS, RENEW_DAYS = 3650, 825, 400
+AUTHORITY_DAYS, DAYS = 3650, 825
+RENEW_DAYS = 400
 """So that a run a year renews what would end before the next."""
 LATE_DAYS = 60
 """Who keeps the authority's key elsewhere is asked for it no sooner than so long before an end."""

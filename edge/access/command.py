@@ -21,6 +21,8 @@ from sensor_adapters.terminal import fail, say
 TLS_PORT = 8883
 MOST_SHOWN = 10
 LOCAL = ("localhost", "127.0.0.1", "::1")
+STAYS = {"edge", "operator"}
+"""Whose secrets are used where they are made."""
 SOON_AFTER_1970 = 1_600_000_000
 
 
@@ -61,8 +63,8 @@ def access(
     """Make mosquitto's configuration, access list, passwords and certificates from a site's.
 
     What is there already is kept: secrets, keys, certificates that are good for a while. Run it
-    again after a change of the site, or to renew certificates. A user whose secret was taken away
-    keeps it; without its line in `passwords` it gets a new one.
+    again after a change of the site, or to renew certificates. A device whose secret was taken to
+    it keeps it; without its line in `passwords` it gets a new one.
     """
     if certificates and not tls:
         fail("--require-certificates: found no --tls, expected it", 2)
@@ -115,7 +117,8 @@ def _written(
     """Write what is not yet as it should be; return the folder, and when certificates end."""
     folder, ends = Folder(to), dict[str, str]()
     old = _old(to / "passwords")
-    away = {one.user for one in users if one.user in old and not folder.holds(one.user)}
+    missing = {one.user for one in users if not folder.holds(one.user)}
+    away = missing & old.keys() - STAYS
     if listener.tls:
         if time.time() < SOON_AFTER_1970:
             raise CertificateError(

@@ -379,6 +379,8 @@ def test_secrets_that_were_taken_to_their_devices_stay_theirs(tmp_path):
         one.unlink()
     assert made(file, "--tls")["changed"] == []
     assert not any(one.exists() for one in own)
+    (folder / "secrets/edge").unlink()
+    assert made(file, "--tls")["changed"] == ["secrets/edge", "passwords"], "it is used here alone"
     with broker(folder, port):
         device = User(folder, port, "imu-rw", secret=secret, ca=False)
         device.client.tls_set(str(folder / "ca.crt"))
