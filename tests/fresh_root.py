@@ -34,6 +34,8 @@ NEEDED = {
     "arm64": ("debootstrap", "qemu-aarch64-static"),
 }
 PORT = 2222
+MOST_EXPOSED = 3.0
+"""As ``systemd-analyze security`` rates: 0 is not at all, 10 is utterly."""
 SEEN = ("PIP_", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 """What of the environment says where pip finds packages here, and whom it trusts."""
 
@@ -239,12 +241,37 @@ def amd64(folder: Path, cache: Path | None, report: Report) -> None:
         )
         deploy("install again", "first", "install", contains="nothing to do")
         deploy("status", "first", "status")
-        for name in ("solosense-edge", "solosense-bridge"):
+        silent = "nothing has come from pack-1/imu-rw"
+        ask = [*inside, "solosense-edge", "health", "/etc/solosense/site.toml", "--json"]
+        wait_for(lambda: silent in said(ask))
+        deploy("status, half a minute on: no sensor", "first", "status", expect=1, contains=silent)
+        if "lost the broker" in said([*inside, "journalctl", "-u", "solosense-edge"]):
+            raise WentWrong("who asked for health pushed the board off its broker")
+        with (root / "etc/solosense/site.toml").open("a") as file:
+            file.write('scanner = { adapter = "event", placement = "scanner" }\n')
+        for what, *command in (
+            ("a new device: check", "solosense-edge", "check", "/etc/solosense/site.toml"),
+            ("reload", "systemctl", "reload", "solosense-edge"),
+            ("its account: install on the board", "solosense-deploy", "install"),
+        ):
+            report.step(what, [*inside, *command])
+        if not (root / "etc/solosense/broker/secrets/scanner").exists():
+            raise WentWrong("the new device has no account")
+        wait_for(lambda: '"answered": true' in said(ask))
+        names = ("solosense-edge", "solosense-bridge")
+        units = [f"/etc/systemd/system/{name}.service" for name in names]
+        text = report.step("verify the units", [*inside, "systemd-analyze", "verify", *units])
+        if "solosense" in text:
+            raise WentWrong(f"systemd has something to say of the units\n{text}")
+        for name in names:
             text = report.step(
                 f"rate {name} from within",
                 [*inside, "systemd-analyze", "security", f"{name}.service"],
             )
-            report.row(re.search(r"exposure level.*?: (\S+ \S+)", text)[0], 0, "")  # type: ignore[index]
+            found = re.search(r"exposure level.*?: (\S+) \S+", text)
+            report.row(found[0], 0, "")  # type: ignore[index]
+            if float(found[1]) >= MOST_EXPOSED:  # type: ignore[index]
+                raise WentWrong(f"{name} is exposed\n{text}")
         kept = [f"{name}={property_of(name)}" for name in ("Type", "WatchdogUSec", "User")]
         report.row(", ".join(kept), 0, "")
         restarted("killed (SIGKILL): started again by systemd", "KILL", property_of("MainPID"))

@@ -21,6 +21,8 @@ from sensor_adapters.terminal import fail, say
 TLS_PORT = 8883
 MOST_SHOWN = 10
 LOCAL = ("localhost", "127.0.0.1", "::1")
+STAYS = {"edge", "operator"}
+"""Whose secrets are used where they are made."""
 SOON_AFTER_1970 = 1_600_000_000
 
 
@@ -61,7 +63,8 @@ def access(
     """Make mosquitto's configuration, access list, passwords and certificates from a site's.
 
     What is there already is kept: secrets, keys, certificates that are good for a while. Run it
-    again after a change of the site, or to renew certificates.
+    again after a change of the site, or to renew certificates. A device whose secret was taken to
+    it keeps it; without its line in `passwords` it gets a new one.
     """
     if certificates and not tls:
         fail("--require-certificates: found no --tls, expected it", 2)
@@ -113,6 +116,9 @@ def _written(
 ) -> tuple[Folder, dict[str, str]]:
     """Write what is not yet as it should be; return the folder, and when certificates end."""
     folder, ends = Folder(to), dict[str, str]()
+    old = _old(to / "passwords")
+    missing = {one.user for one in users if not folder.holds(one.user)}
+    away = missing & old.keys() - STAYS
     if listener.tls:
         if time.time() < SOON_AFTER_1970:
             raise CertificateError(
@@ -120,18 +126,22 @@ def _written(
                 " the time: certificates made now would be of no use"
             )
         authority = Authority(to, f"solosense {config.site} {config.node}")
-        names = [*LOCAL, socket.gethostname(), config.broker.host, config.broker.server_name]
+        own = socket.gethostname()
+        names = [*LOCAL, own, f"{own.partition('.')[0]}.local"]
+        names += [config.broker.host, config.broker.server_name]
         names += [listener.address] if listener.address not in ("0.0.0.0", "::") else []
         server = authority.server(dict.fromkeys(one.lower() for one in names if one))
-        made = [server, *(authority.client(one.user) for one in users)]
+        made = [server, *(authority.client(o.user) for o in users if o.user not in away)]
         ends = {str(o.relative_to(to)): authority.ends(o) for o in (authority.ca, *made)}
         authority.ca.chmod(0o644)
         folder.for_broker(server)
         folder.for_broker(server.with_suffix(".key"))
         folder.changed += authority.changed
-    old = _old(to / "passwords")
     lines = []
     for one in users:
+        if one.user in away:
+            lines.append(old[one.user])
+            continue
         secret, line = folder.secret(one.user), old.get(one.user, "")
         is_kept = texts.is_of(line, one.user, secret)
         lines.append(

@@ -44,30 +44,39 @@ class Folder:
         """Let a file for the broker hold this, whole or as it was; it is nobody else's to read."""
         path = self.path / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            beside = path.with_suffix(".new")
-            beside.touch(mode=0o600)
-            beside.write_text(text, encoding="utf-8")
-            os.replace(beside, path)
-            self.changed.append(path)
+            self._put(path, text)
         self.for_broker(path)
 
     def for_broker(self, path: Path) -> None:
         """Let the broker read a file, and nobody else but its owner."""
         self._to_broker(path, 0o640)
 
+    def holds(self, user: str) -> bool:
+        """Is a user's secret here? It may have been taken away to where it is used."""
+        return (self.path / "secrets" / user).exists()
+
     def secret(self, user: str) -> str:
         """Return a user's secret, the one that is there if one is."""
         path = self.path / "secrets" / user
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(f"{secrets.token_urlsafe(SECRET_BYTES)}\n", encoding="utf-8")
-            self.changed.append(path)
+        if not self.holds(user):
+            self._put(path, f"{secrets.token_urlsafe(SECRET_BYTES)}\n")
         return path.read_text(encoding="utf-8").strip()
 
     def strangers(self, users: set[str]) -> list[str]:
         """Return the files of users that are no more."""
         found = [*(self.path / "secrets").iterdir(), *(self.path / "clients").iterdir()]
         return sorted(str(one) for one in found if one.stem not in users)
+
+    def _put(self, path: Path, text: str) -> None:
+        """Let a file hold this; after a power cut it is whole, or as it was."""
+        beside = self.path / f"{path.name}.new"
+        beside.touch(mode=0o600)
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+        self.changed.append(path)
 
     def _to_broker(self, path: Path, mode: int, *, owns: bool = False) -> None:
         """Give a file to the broker's group, or to its user, as far as we may."""

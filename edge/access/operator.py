@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from sensor_adapters.settings import Broker, read_broker
 
 FILE = "operator.toml"
@@ -20,12 +22,19 @@ def toml(folder: Path, host: str, port: int, *, tls: bool, certificate: bool) ->
 
 
 def as_operator(board: Broker) -> Broker:
-    """Return the broker as the operator knows it, where ``access`` made both; else as the board.
+    """Return the board's way to its broker, with the operator's name and secret.
+
+    Where `access` made neither the board's secret nor its certificate, nobody knows of an operator:
+    then it is the board's own.
 
     Raises:
         ConfigError: the operator's file is wrong.
     """
-    secret = Path(board.password_file)
-    file = secret.parent.parent / FILE
-    made_here = board.password_file and secret.parent.name == "secrets" and file.is_file()
-    return read_broker(file) if made_here else board
+    for path, made_in in ((board.password_file, "secrets"), (board.cert_file, "clients")):
+        folder = Path(path).parent
+        file = folder.parent / FILE
+        if path and folder.name == made_in and file.is_file():
+            operator = read_broker(file)
+            identity = ("username", "password_file", "cert_file", "key_file")
+            return replace(board, **{name: getattr(operator, name) for name in identity})
+    return board

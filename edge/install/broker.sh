@@ -68,20 +68,3 @@ restart_broker_now() {
     fi
     rm -f "$(restart_due)"
 }
-
-ask_health() { # more arguments...: as the operator, since the board's own user is connected once
-    local file=$site rc=0
-    rm -f "$etc"/.health-*.toml # of one that was cut off
-    if [[ -e $broker/secrets/operator ]]; then
-        file=$(mktemp "$etc/.health-XXXXXX.toml")
-        awk -v secret="$broker/secrets/operator" '
-            /^\[/ {inside = /^\[broker\]/}
-            inside && /^[ \t]*(username|password_file|cert_file|key_file)[ \t]*=/ {next}
-            {print}
-            /^\[broker\]/ {print "username = \"operator\"\npassword_file = \"" secret "\""}
-        ' "$site" >"$file"
-    fi
-    "$opt/current/venv/bin/solosense-edge" health "$file" "$@" || rc=$?
-    if [[ $file != "$site" ]]; then rm -f "$file"; fi
-    return "$rc"
-}

@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # install, status, uninstall, wheelhouse: what a person asks for, and what is said in the end.
 
+CERTIFIED_DAYS=60 # less than that is wrong: a run a year renews certificates long before
+
 install_board() {
     local to healthy=" and healthy"
     if [[ -n $no_start ]]; then healthy=; fi
@@ -72,12 +74,13 @@ next_step() {
     fi
     cat >&2 <<TEXT
   the board's address is ${address:-unknown}
-  next: send it readings, then look at what it makes of them:
+  next: send it readings; half a minute later, as root, look at what it makes of them:
     solosense-deploy status
     sqlite3 -box 'file:${log_file#"$root"}?mode=ro' 'SELECT * FROM segments_readable LIMIT 20'
 TEXT
+    if ! command -v sqlite3 >/dev/null; then echo "  sqlite3 is not here: apt-get install sqlite3" >&2; fi
     if [[ -n $no_start ]]; then
-        echo "  not started, as asked: systemctl daemon-reload; systemctl start solosense-edge" >&2
+        echo "  not started, as asked; solosense-deploy install starts it" >&2
     fi
 }
 
@@ -94,8 +97,19 @@ status() {
     echo "log        $(log_path), $(du -h "$(log_path)" 2>/dev/null | cut -f1 || true)"
     echo "free       $(df -h --output=avail "$var" | tail -n 1 | tr -d ' ')"
     echo "clock      $(date -u '+%F %T') UTC"
+    certified || rc=1
     ask_health || rc=1
     return "$rc"
+}
+
+certified() { # until when the broker's certificate holds; whether there is time left
+    local file=$broker/server.crt
+    if [[ ! -e $file ]] || ! broker_is_here; then return; fi
+    echo "certified  until $(openssl x509 -in "$file" -noout -enddate | cut -d= -f2)"
+    if ! openssl x509 -in "$file" -noout -checkend $((CERTIFIED_DAYS * 86400)) >/dev/null; then
+        say "wrong: that is soon; solosense-deploy install makes the broker's certificates anew"
+        return 1
+    fi
 }
 
 wheelhouse() { # what pip would take here, for a board with this Python and perhaps another machine

@@ -69,8 +69,13 @@ start_one() { # what follows decides by its health, not by this
 }
 
 restart() {
+    systemctl daemon-reload 9>&-
     systemctl reset-failed "$1" 2>/dev/null || true
     systemctl restart --no-block "$1" 9>&- || true
+}
+
+ask_health() { # more arguments...: what the program that runs says of itself
+    "$opt/current/venv/bin/solosense-edge" health "$site" "$@"
 }
 
 answers() { # the services run, and the board answers through its broker
@@ -146,7 +151,6 @@ go_back() { # keep | copy | if-needed: what becomes of the log
 start_current() { # after a way back
     local one
     if [[ -z $no_start ]]; then
-        if [[ -z $dry_run ]]; then systemctl daemon-reload 9>&-; fi
         for one in $(services); do start_one "$one"; done
         if [[ -z $dry_run ]] && ! wait_healthy; then
             ask_health >&2 || true

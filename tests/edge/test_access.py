@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import re
 import shutil
+import socket
 import stat
 import subprocess
 import threading
@@ -289,6 +291,43 @@ def test_the_boards_client_id_is_of_no_use_to_a_device(tmp_path):
         assert edge.state == "subscribed"
 
 
+BY_SECRET = 'username = "edge"\npassword_file = "access/secrets/edge"'
+BY_CERTIFICATE = 'cert_file = "access/clients/edge.crt"\nkey_file = "access/clients/edge.key"'
+
+
+@pytest.mark.parametrize(
+    ("known_by", "more"),
+    [
+        (BY_SECRET, ()),
+        (BY_SECRET, ("--tls",)),
+        (BY_CERTIFICATE, ("--tls", "--require-certificates")),
+    ],
+)
+def test_who_asks_for_health_does_not_push_the_board_off_its_broker(tmp_path, known_by, more):
+    file, folder = site(tmp_path, tls=bool(more)), tmp_path / "access"
+    ca = 'ca_file = "access/ca.crt"\n' if more else ""
+    file.write_text(file.read_text().replace("[broker]", f"[broker]\n{ca}{known_by}"))
+    port = made(file, *more)["port"]
+    with broker(folder, port), User(folder, port, "edge") as board:
+        done = CliRunner().invoke(app, ["health", str(file), "--wait-s", "1"])
+        assert done.exit_code == 1
+        assert "no board has ever spoken" in " ".join(done.stderr.split())
+        assert board.may_say(f"{BASE}/status")
+        assert board.state == "subscribed"
+
+
+def test_who_asks_for_health_goes_the_boards_own_way_to_the_broker(tmp_path):
+    file, folder = site(tmp_path), tmp_path / "access"
+    file.write_text(file.read_text().replace("[broker]", f"[broker]\n{BY_SECRET}"))
+    port = made(file)["port"]
+    elsewhere = live.free_port()
+    file.write_text(file.read_text().replace(f"port = {port}", f"port = {elsewhere}"))
+    with broker(folder, port):
+        done = CliRunner().invoke(app, ["health", str(file), "--wait-s", "1"])
+    assert done.exit_code == 1
+    assert f"nothing listens at 127.0.0.1:{elsewhere}" in " ".join(done.stderr.split())
+
+
 def test_a_will_on_anothers_topic_is_not_carried_out(tmp_path):
     said = made(site(tmp_path))
     folder = tmp_path / "access"
@@ -331,6 +370,30 @@ def test_a_second_run_changes_nothing_and_a_new_device_only_what_is_its(tmp_path
     ]  # fmt: skip
 
 
+def test_secrets_that_were_taken_to_their_devices_stay_theirs(tmp_path):
+    file, folder = site(tmp_path, tls=True), tmp_path / "access"
+    port = made(file, "--tls")["port"]
+    secret = (folder / "secrets/imu-rw").read_text().strip()
+    own = [folder / f"clients/imu-rw.{kind}" for kind in ("crt", "key")]
+    for one in (folder / "secrets/imu-rw", *own, folder / "ca.key"):
+        one.unlink()
+    assert made(file, "--tls")["changed"] == []
+    assert not any(one.exists() for one in own)
+    (folder / "secrets/edge").unlink()
+    assert made(file, "--tls")["changed"] == ["secrets/edge", "passwords"], "it is used here alone"
+    with broker(folder, port):
+        device = User(folder, port, "imu-rw", secret=secret, ca=False)
+        device.client.tls_set(str(folder / "ca.crt"))
+        with device:
+            assert device.may_say(f"{IN}/imu/imu-rw")
+    code, said = refused(file, "--tls", "--listen", "192.168.1.5")
+    assert (code, "ca.key is not here, expected the authority's key" in said) == (1, True), said
+    file, lines = site(tmp_path), (folder / "passwords").read_text().splitlines(keepends=True)
+    (folder / "passwords").write_text("".join(x for x in lines if not x.startswith("imu-rw:")))
+    made(file)
+    assert (folder / "secrets/imu-rw").read_text().strip() != secret, "a new one, as asked for"
+
+
 def files(folder: Path) -> list[Path]:
     return sorted(one for one in folder.rglob("*") if one.is_file())
 
@@ -355,11 +418,28 @@ def test_certificates_that_end_soon_are_made_anew_with_the_same_keys(tmp_path, m
         patch.setattr(certificates, "DAYS", certificates.RENEW_DAYS - 1)
         made(file, "--tls")
     keys = {one: one.read_bytes() for one in folder.rglob("*.key")}
+    (folder / "ca.key").rename(tmp_path / "elsewhere")
+    assert made(file, "--tls")["changed"] == [], "there is time yet, and nobody here who may sign"
+    (tmp_path / "elsewhere").rename(folder / "ca.key")
     changed = made(file, "--tls")["changed"]
     assert set(changed) == {"server.crt", *(f"clients/{name}.crt" for name in SAYS)}
     assert {one: one.read_bytes() for one in folder.rglob("*.key")} == keys
     file.write_text(file.read_text().replace("[access]", 'host = "broker.example"\n[access]'))
     assert made(file, "--tls")["changed"] == ["server.crt"], "another name to be reached by"
+
+
+def test_the_brokers_certificate_holds_the_names_by_which_devices_reach_the_board(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(socket, "gethostname", lambda: "board-1")
+    made(site(tmp_path, tls=True), "--tls", "--listen", "192.168.1.5")
+    certificate = tmp_path / "access/server.crt"
+    said = subprocess.run(
+        ["openssl", "x509", "-in", certificate, "-noout", "-ext", "subjectAltName"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for name in ("DNS:board-1", "DNS:board-1.local", "DNS:localhost", "IP Address:192.168.1.5"):
+        assert name in re.split(r",\s*|\n\s*", said)
 
 
 def test_with_certificates_required_a_user_is_who_its_certificate_says(tmp_path):

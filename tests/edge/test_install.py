@@ -356,6 +356,19 @@ def test_a_wish_for_another_release_is_left_alone(tmp_path):
     assert not (tmp_path / "solosense.db").exists()
 
 
+def test_status_says_until_when_the_brokers_certificate_holds(board):
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl on this machine, expected one for this test")
+    board.install("1.0")
+    make = ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=broker"]
+    make += ["-keyout", "/dev/null", "-out", str(board.path("etc/solosense/broker/server.crt"))]
+    for days, is_soon in ((30, True), (300, False)):
+        subprocess.run([*make, "-days", str(days)], capture_output=True, check=True)
+        done = board.deploy("status")
+        assert "certified  until " in done.stdout
+        assert ("that is soon" in done.stderr) == is_soon
+
+
 def test_uninstall_keeps_settings_and_log_unless_told_to_purge(board):
     board.install("1.0")
     assert board.deploy("uninstall").returncode == 0
