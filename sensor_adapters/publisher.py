@@ -12,6 +12,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -166,7 +167,7 @@ class Publisher:
         end_s = time.monotonic() + patience_s
         while time.monotonic() < end_s:
             with self._came:
-                if self._came.wait_for(lambda: self._answered >= number, 0.5):
+                if self._came.wait_for(partial(self._has_answered, number), 0.5):
                     return
             if self._is_lost.is_set():
                 self._repeat_if_lost()
@@ -175,6 +176,9 @@ class Publisher:
         if self._answered:
             raise BrokerError(f"the board stopped answering for {ANSWER_S:g} s")
         self.board_answers = False
+
+    def _has_answered(self, number: int) -> bool:
+        return self._answered >= number
 
     def _keep(self, message: Sent) -> None:
         """Remember a message until the board has said to have it."""
