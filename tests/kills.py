@@ -69,12 +69,12 @@ def run(path: Path, times: int, seed: int) -> Report:
         report.kills += 1
         report.in_starts += not found
         all_ |= found
+        report.reported = len(all_)
         if path.exists():
             _judge(path, found, report)
         if number % 100 == 99 or number == times - 1:
             _judge(path, all_, report, whole=True)
             print(f"{number + 1} kills: {report}", file=sys.stderr)
-    report.reported = len(all_)
     report.alarms = len(list(path.parent.glob("*.damaged-*")))
     return report
 

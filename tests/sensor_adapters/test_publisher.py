@@ -96,7 +96,7 @@ class Board:
             self.silent = True
             self.heard_again.set()
             self.held.clear()
-        self._heard.add(message.payload)
+        self._heard.add(bytes(message.payload))
         self.answer()
 
     def answer(self) -> None:
