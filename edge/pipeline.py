@@ -23,17 +23,13 @@ from edge.health.streams import Streams
 from edge.lanes import Lane
 from edge.records import (
     ClockRecord,
-    DeviceRecord,
-    GapRecord,
     Record,
-    SegmentRecord,
-    SwitchRecord,
     UnsyncedRecord,
 )
-from edge.relay import Relay, Switch
 from edge.station import Refused, Station
+from edge.station_records import of_change, of_devices, of_lane, of_open, of_relay
 from edge.timeline import NEVER_US
-from edge.voices import LOST, SILENT, Change, Gap, Now
+from edge.voices import Change, Now
 from edge.windows import WindowError
 from sensor_adapters.payloads import DeviceStatus, brief, decode as decode_header
 from sensor_adapters.samples import DecodeError
@@ -135,17 +131,17 @@ class Pipeline:
         new, level = self.stations[old.id], old.spared
         old.spare(0)  # what was left out ends, and begins again behind
         records = [
-            record for lane in old.lanes for record in self._records(old, lane, lane.advance())
+            record for lane in old.lanes for record in of_lane(old, lane, lane.advance(), now_us)
         ]
         records += [
-            _record(new, left.bundle, left.modality, change, self._now_us)
+            of_change(new, left.bundle, left.modality, change, now_us)
             for left in hand_over(old, new)
             for change in left.changes
         ]
         new.spare(level)
         new.limit(self._config.limits)
         self._counted.update(_counts(old))  # of the devices that are no more
-        return [*records, *self.device_records(old)]
+        return [*records, *of_devices(old)]
 
     def note_changed(self, ids: Iterable[str]) -> None:
         """Take it that there is something new of these stations."""
@@ -334,7 +330,7 @@ class Pipeline:
         while lanes:
             ready: dict[str, list[tuple[Station, Lane]]] = {}
             for station, lane in lanes:
-                records += self._records(station, lane, self._next(station, lane))
+                records += of_lane(station, lane, self._next(station, lane), self._now_us)
                 if lane.step is not None:
                     ready.setdefault(lane.manifest.name, []).append((station, lane))
             for together in ready.values():
@@ -370,7 +366,7 @@ class Pipeline:
         records: list[Record] = []
         for row, (station, lane) in enumerate(together):
             changes = lane.accept({name: value[row] for name, value in outputs.items()})
-            records += self._records(station, lane, changes)
+            records += of_lane(station, lane, changes, self._now_us)
         return records
 
     def _broken(self, outputs: Arrays, together: list[tuple[Station, Lane]]) -> list[int]:
@@ -388,22 +384,12 @@ class Pipeline:
 
     # --- records out ---
 
-    def _records(self, station: Station, lane: Lane, changes: list[Change]) -> list[Record]:
-        """Return a lane's changes with all that the log wants to know."""
-        name, modality = lane.manifest.name, "+".join(lane.manifest.modality)
-        return [_record(station, name, modality, change, self._now_us) for change in changes]
-
     def _turns(self, station: Station) -> list[Record]:
         """Return what changes by all that the models of a station that take turns have said."""
         if station.relay is None:
             return []
         changes = station.relay.decide(station.complete_steps)
-        return self._relayed(station, station.relay, changes)
-
-    def _relayed(
-        self, station: Station, relay: Relay, changes: list[Change | Switch]
-    ) -> list[Record]:
-        return [_record(station, relay.name, "", change, self._now_us) for change in changes]
+        return of_relay(station, station.relay, changes, self._now_us)
 
     def _end_session(self, station: Station) -> None:
         """Infer what is left of a station's session, end what is open, and begin the next."""
@@ -413,10 +399,10 @@ class Pipeline:
             lane.drain()
         self._ended += self._infer([station])
         for lane in station.lanes:
-            self._ended += self._records(station, lane, lane.finish())
+            self._ended += of_lane(station, lane, lane.finish(), self._now_us)
         if station.relay is not None:
-            self._ended += self._relayed(station, station.relay, station.relay.finish())
-        self._ended += self.device_records(station)
+            self._ended += of_relay(station, station.relay, station.relay.finish(), self._now_us)
+        self._ended += of_devices(station)
         self._counted.update(_counts(station))
         station.next_session()
 
@@ -429,18 +415,6 @@ class Pipeline:
         records, self._ended = self._ended, []
         return records
 
-    def device_records(self, station: Station) -> list[Record]:
-        """Return what each device of a station that spoke has said so far."""
-        return [
-            DeviceRecord(
-                station.id, d.device, d.adapter, d.placement, station.session, d.status, d.boot,
-                d.first_us, d.last_us, d.messages, d.samples, d.rejected, d.duplicated, d.lost,
-                d.late,
-            )
-            for d in station.devices.values()
-            if d.messages or d.rejected
-        ]  # fmt: skip
-
     def counts(self) -> dict[str, int]:
         """Return lost, late and duplicated since the start, over all sessions."""
         total = Counter(self._counted)
@@ -450,13 +424,11 @@ class Pipeline:
 
     def open_segments(self) -> list[Record]:
         """Return the segments that go on, as far as committed."""
-        records: list[Record] = []
-        for station in self.stations.values():
-            for lane in station.lanes:
-                records += self._records(station, lane, list(lane.open))
-            if station.relay is not None:
-                records += self._relayed(station, station.relay, list(station.relay.open))
-        return records
+        return [
+            record
+            for station in self.stations.values()
+            for record in of_open(station, self._now_us)
+        ]
 
     def now(self) -> dict[str, tuple[str, list[Now]]]:
         """Return the provisional labels by station, of its first model or of all with one voice."""
@@ -478,27 +450,3 @@ def _counts(station: Station) -> dict[str, int]:
     """Return what went wrong with a station's devices in this session."""
     devices = station.devices.values()
     return {name: sum(getattr(d, name) for d in devices) for name in ("lost", "late", "duplicated")}
-
-
-def _record(
-    station: Station, name: str, modality: str, change: Change | Switch, now_us: int
-) -> Record:  # fmt: skip
-    """Return what the log wants to know of a change; a segment may bear its own modality."""
-    if isinstance(change, Gap):
-        span = change.start_us, change.end_us
-        return GapRecord(station.id, name, station.session, *span, _reason(station, name, change))
-    if isinstance(change, Switch):
-        said = change.at_us, change.before, change.after
-        return SwitchRecord(station.id, name, station.session, *said)
-    modality = change.modality or modality
-    return SegmentRecord(station.id, name, modality, station.session, change, now_us)
-
-
-def _reason(station: Station, name: str, gap: Gap) -> str:
-    """Return why nothing was seen: where the devices' numbers go on with a leap, it was lost."""
-    if gap.reason != SILENT or gap.end_us is None:
-        return gap.reason
-    lanes = [lane for lane in station.lanes if lane.manifest.name == name] or station.lanes
-    placements = frozenset[str]().union(*(lane.placements for lane in lanes))
-    devices = [one for one in station.devices.values() if one.placement in placements]
-    return LOST if any(one.has_lost(gap.start_us, gap.end_us) for one in devices) else SILENT

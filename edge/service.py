@@ -30,6 +30,7 @@ from edge.records import (
 from edge.reload import Reload, changes
 from edge.site_models import load_models, made_of, start_records
 from edge.sqlite_log import LogWaits, SqliteLog
+from edge.station_records import of_devices
 from edge.storage.clock_trust import ClockTrust
 from edge.storage.reserve import Reserve
 from edge.storage.retention import Retention
@@ -146,7 +147,7 @@ class Service:
                     health_s = time.monotonic()
                     if not self._writing.is_waiting:
                         for station in self._pipeline.stations.values():
-                            self._delivery.pending += self._pipeline.device_records(station)
+                            self._delivery.pending += of_devices(station)
                     self._delivery.send_left()
                     self._publish_health()
         except BaseException:  # nothing is acknowledged: the next start goes on where this was

@@ -19,6 +19,7 @@ from edge.pipeline import Model, Pipeline
 from edge.records import CheckpointRecord, OutgoingRecord, Record, SegmentRecord
 from edge.site_models import start_records
 from edge.sqlite_log import SqliteLog
+from edge.station_records import of_devices
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.replay import Sent, messages
 from sensor_adapters.samples import US_PER_S
@@ -100,7 +101,7 @@ def station_bytes(name: str, minutes: float, settings: Settings) -> float:
                 pending += pipeline.open_segments()
             if is_due["devices"]:
                 for station in pipeline.stations.values():
-                    pending += pipeline.device_records(station)
+                    pending += of_devices(station)
             if is_due["checkpoint"]:
                 for station in pipeline.changed():
                     content = checkpoint.content(station, "0" * 32)
