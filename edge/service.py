@@ -69,7 +69,7 @@ class Service:
         if not reserve.make() and reserve.is_wanted:
             log.warning("there is no room for log.reserve_mb = %d", config.log.reserve_mb)
         retention = Retention(config.log.keeps_days(), config.log.max_mb * 1_000_000)
-        self._writing = Writing(self._log, path, reserve, retention)
+        self._writing = Writing(self._log, reserve, retention)
         newest_us = self._log.newest_us() or self._clock.now_us()
         self._clock_trust = ClockTrust(newest_us, time.monotonic())
         self._pipeline = Pipeline(config, self._models, {})

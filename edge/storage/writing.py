@@ -6,12 +6,10 @@ and what comes meanwhile waits in the inbox and at the broker.
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from edge.records import LogEventRecord, Record
 from edge.sqlite_log import SqliteLog
-from edge.storage.beside import free_bytes
 from edge.storage.errors import LogError, LogWaits
 from edge.storage.reserve import Reserve
 from edge.storage.retention import Retention
@@ -30,9 +28,9 @@ WAL_ALARM_BYTES = 64 << 20
 class Writing:
     """The way to the log."""
 
-    def __init__(self, to: SqliteLog, path: Path, reserve: Reserve, retention: Retention) -> None:
-        """Write to ``to``, at ``path``; ``reserve`` is given up when the disk is full."""
-        self._log, self._path, self._reserve, self._retention = to, path, reserve, retention
+    def __init__(self, to: SqliteLog, reserve: Reserve, retention: Retention) -> None:
+        """Write to ``to``; ``reserve`` is given up when the disk is full."""
+        self._log, self._reserve, self._retention = to, reserve, retention
         self._again: Callable[[], None] | None = None
         self._why: LogWaits | None = None
         self._since_us, self._since_s = 0, 0.0
@@ -152,25 +150,14 @@ class Writing:
         self._wal_is_long = is_long
 
     def health(self) -> dict[str, Any]:
-        """Return how the log is."""
-        size, wal = self._log.size_bytes
+        """Return how the log is; its size and the room beside it are said of the disk."""
         set_aside = [e.detail for e in self._log.events if e.event in ("set_aside", "broken_off")]
         return {
             "state": "waiting" if self._why else "writing",
             "error": str(self._why or ""),
             "since": self._since_us if self._why else None,
-            "mb": round(size / 1e6, 1),
-            "wal_mb": round(wal / 1e6, 1),
             "wal_is_long": self._wal_is_long,
-            "free_mb": round(self._free_bytes() / 1e6),
             "reserve": self._reserve.is_there or not self._reserve.is_wanted,
             "trimmed": self._retention.deleted,
             "set_aside": set_aside,
         }
-
-    def _free_bytes(self) -> int:
-        """Return how much the disk has left; 0 where it does not answer."""
-        try:
-            return free_bytes(self._path.parent)
-        except OSError:
-            return 0
