@@ -1,7 +1,6 @@
 """How long things take: counts by length since the start, and percentiles of late."""
 
 from bisect import bisect_left
-from collections import deque
 from typing import NamedTuple
 
 import numpy as np
@@ -24,13 +23,15 @@ class Spans:
     def __init__(self) -> None:
         self._counts = [0] * (len(EDGES_S) + 1)
         self._total_s = 0.0
-        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._recent = np.zeros(RECENT, np.float32)  # a ring: its memory is there from the start
+        self._count = 0
 
     def add(self, span_s: float) -> None:
         """Note one."""
         self._counts[bisect_left(EDGES_S, span_s)] += 1
         self._total_s += span_s
-        self._recent.append(span_s)
+        self._recent[self._count % RECENT] = span_s
+        self._count += 1
 
     def counted(self) -> Counted:
         """Return all since the start."""
@@ -38,5 +39,6 @@ class Spans:
 
     def ms(self) -> dict[str, float]:
         """Return median and 99th percentile of the newest, ms; 0 where there were none."""
-        p50, p99 = np.percentile(np.array(self._recent or [0.0]) * 1000, [50, 99])
+        known = self._recent[: min(max(self._count, 1), RECENT)]
+        p50, p99 = np.percentile(known * 1000, [50, 99])
         return {"p50": round(float(p50), 2), "p99": round(float(p99), 2)}

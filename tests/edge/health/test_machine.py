@@ -4,7 +4,7 @@ from pathlib import Path
 
 from edge.health.machine import Machine, file_bytes, free_bytes
 from edge.health.problems import problems
-from edge.health.spans import Spans
+from edge.health.spans import RECENT, Spans
 from edge.health.written import Written
 from tests.edge.health.test_streams import BOARD, WELL
 
@@ -106,6 +106,16 @@ def test_lengths_are_counted_by_edges_and_told_as_percentiles():
     counted = spans.counted()
     assert (counted.counts[0], counted.counts[1], counted.counts[-1]) == (1, 2, 1)
     assert spans.ms()["p50"] == 2.0
+
+
+def test_percentiles_are_those_of_the_newest_lengths():
+    spans = Spans()
+    for number in range(RECENT + RECENT // 4):
+        spans.add(1.0 if number < RECENT else 3.0)
+    assert spans.ms() == {"p50": 1000.0, "p99": 3000.0}
+    for _ in range(RECENT):
+        spans.add(2.0)
+    assert spans.ms() == {"p50": 2000.0, "p99": 2000.0}
 
 
 def test_a_model_that_takes_longer_than_its_share_is_said():
