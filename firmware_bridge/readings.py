@@ -59,6 +59,7 @@ class _Source:
     on: float = 0.0
     held: list[Placed] = field(default_factory=list)
     """Sampled readings that wait for those that follow soon; of one clock, none lost between."""
+    held_bytes: int = 0
 
 
 class Readings:
@@ -119,14 +120,15 @@ class Readings:
         found = []
         if source.held:
             last = source.held[-1]
-            each = last.schema.record.itemsize
-            is_next = not placed.skipped and placed.schema == last.schema
+            is_same = placed.schema is last.schema or placed.schema == last.schema
+            is_next = is_same and not placed.skipped and placed.is_utc == last.is_utc
             # its clock may have been found to stand elsewhere meanwhile, and times must rise
-            is_next &= placed.first_us > _times(last, len(last.frame.payload) // each)[-1]
-            size = sum(len(one.frame.payload) for one in source.held) + len(placed.frame.payload)
-            if not is_next or placed.is_utc != last.is_utc or size > MOST_BYTES:
+            count = len(last.frame.payload) // last.schema.record.itemsize
+            is_next &= placed.first_us > last.first_us + last.schema.dt_us * (count - 1)
+            if not is_next or source.held_bytes + len(placed.frame.payload) > MOST_BYTES:
                 found.append(self._let_go(name, source))
         source.held.append(placed)
+        source.held_bytes += len(placed.frame.payload)
         return found
 
     def due(self, host: Host) -> list[Outgoing]:
@@ -148,7 +150,7 @@ class Readings:
         values = _rows(last.schema, b"".join(one.frame.payload for one in source.held))
         each = last.schema.record.itemsize
         time_us = [_times(one, len(one.frame.payload) // each) for one in source.held]
-        source.held = []
+        source.held, source.held_bytes = [], 0
         source.seq += 1 + first.skipped
         source.said_us = last.received_us
         target, kind = self._targets[name], Kind.SAMPLED
