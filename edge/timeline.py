@@ -70,11 +70,13 @@ class Timeline:
 
     def push(self, placement: str, samples: Samples) -> int:
         """Add readings in event time; return how many came too late and were left out."""
-        late = 0
+        late, count = 0, len(samples)
+        if not count:
+            return 0
         if samples.time_us[0] < self.watermark_us:
             late = int(np.searchsorted(samples.time_us, self.watermark_us))
             self.late += late
-            if late == len(samples):
+            if late == count:
                 return late
             samples = replace(samples, time_us=samples.time_us[late:], values=samples.values[late:])
         track = self.tracks.get(placement)

@@ -73,7 +73,7 @@ def decode(device: str, payload: bytes) -> Samples:
     if (acc, gyr) != (1.0, 1.0):
         with np.errstate(over="ignore"):
             values *= [acc] * 3 + [gyr] * 3
-    return samples_of(body, stream, time_us, narrowed(body.dev, "readings", values))
+    return samples_of(body, stream, time_us, narrowed(body.dev, ("acc", "gyr"), values))
 
 
 def encode(samples: Samples, boot: str, seq: int) -> bytes:

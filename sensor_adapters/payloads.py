@@ -4,6 +4,7 @@ JSON, decoded and validated by msgspec. Changes are additive only; a change of m
 ``v``. Unknown fields are ignored so that newer devices can talk to older boards.
 """
 
+from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 import msgspec
@@ -168,8 +169,13 @@ def time_fields(time_us: Int64s) -> dict[str, object]:
     return {"t0": t0, "t": (time_us - t0).tolist()}
 
 
-def narrowed(device: str, what: str, values: npt.NDArray[np.float64]) -> Floats:
-    """Return ``values`` as float32, NaN meaning no reading.
+def narrowed(device: str, names: Sequence[str], values: npt.NDArray[np.float64]) -> Floats:
+    """Return (N, C) ``values`` as float32, NaN meaning no reading.
+
+    Args:
+        device: whose they are.
+        names: of the payload's fields; each gave as many columns as the others.
+        values: as they were sent, in the stream's units.
 
     Raises:
         DecodeError: one is infinite, or would be.
@@ -178,8 +184,10 @@ def narrowed(device: str, what: str, values: npt.NDArray[np.float64]) -> Floats:
         return values.astype(np.float32)
     with np.errstate(over="ignore"):
         narrow = values.astype(np.float32)
-    if np.isinf(narrow).any():
-        raise DecodeError(f"{device}: {what} holds a number beyond float32, expected readings")
+    beyond = np.flatnonzero(np.isinf(narrow).any(axis=0))
+    if len(beyond):
+        field = names[int(beyond[0]) * len(names) // narrow.shape[1]]
+        raise DecodeError(f"{device}: {field} holds a number beyond float32, expected readings")
     return narrow
 
 

@@ -93,7 +93,7 @@ def decode(device: str, payload: bytes) -> Samples:
     with np.errstate(over="ignore"):
         values[:, 1:3] += values[:, 3:5] / 2  # left, top to centre
         values /= _pixels(body.w, body.h)
-    return samples_of(body, stream, time_us, narrowed(device, "people", values))
+    return samples_of(body, stream, time_us, narrowed(device, ("people",), values))
 
 
 def _pixels(width: float, height: float) -> Doubles:
