@@ -214,6 +214,8 @@ BROKEN: dict[str, Break] = {
     "a key of the table at the top": line("port = 1883"),
     "a key of nobody": in_table("broker", "colour = 1"),
     "a password in the file": in_table("broker", 'password = "geheim"'),
+    "a version of MQTT without quotes": in_table("broker", "mqtt = 5"),
+    "a version of MQTT that nobody speaks": in_table("broker", 'mqtt = "4"'),
     "device for devices": one("[stations.pack-1.devices]", "[stations.pack-1.device]"),
     "station for stations": swap(
         ("[stations.pack-1]", "[station.pack-1]"),
