@@ -107,6 +107,12 @@ def ask_until(site: Path, text: str) -> int:
         assert time.monotonic() < end_s, said
 
 
+def messages_of(site: Path, device: str) -> int:
+    """Return how many messages of a device the board has taken."""
+    _, said = ask(site, "--json")
+    return int(json.loads(said)["health"]["devices"][f"{STATION}/{device}"]["messages"])
+
+
 def get(url: str) -> tuple[int, str]:
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:
@@ -146,6 +152,7 @@ def test_who_asks_learns_which_link_of_the_chain_is_silent(tmp_path):
         assert (code, "no board has ever spoken" in said) == (1, True), said
         with running(site, tmp_path / "solosense.db", port) as one, Talkers(port) as talkers:
             assert ask_until(site, "all is well") == 0
+            wait_for(lambda: messages_of(site, "scanner"))  # it is well before anybody spoke, too
             talkers.silent.add("scanner")
             assert ask_until(site, f"connected but nothing comes from {STATION}/scanner for") == 1
             code, said = ask(site, "--json")
