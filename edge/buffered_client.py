@@ -9,12 +9,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.enums import MessageType, MQTTErrorCode
 
 PIECE_BYTES = 1 << 18
 MOST_PACKETS = 1000
 """Dealt with before the client sees to what goes out."""
-PUBACK = 0x40
 
 
 class BufferedSocket:
@@ -72,6 +71,7 @@ class BufferedClient(mqtt.Client):
 
     def acknowledge(self, numbers: Iterable[int]) -> None:
         """Acknowledge messages of QoS 1; all go out together."""
-        packets = b"".join(struct.pack("!BBH", PUBACK, 2, number) for number in numbers)
+        kind = MessageType.PUBACK
+        packets = b"".join(struct.pack("!BBH", kind, 2, number) for number in numbers)
         if packets:
-            self._packet_queue(PUBACK, packets, 0, 1)
+            self._packet_queue(kind, packets, 0, 1)

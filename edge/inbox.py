@@ -91,11 +91,8 @@ class Inbox:
         self._subscribed = threading.Event()
         self._gone = threading.Event()
         self._gone.set()
-        self._session: dict[str, Any] = {}
-        if is_5 := broker.mqtt == "5":
-            wanted = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            wanted.SessionExpiryInterval, wanted.ReceiveMaximum = FOR_EVER_S, MOST_UNDER_WAY
-            self._session = {"clean_start": False, "properties": wanted}
+        is_5 = broker.mqtt == "5"
+        self._session = _lasting_session() if is_5 else {}
         self._client = BufferedClient(
             CallbackAPIVersion.VERSION2, client_id=client_id, manual_ack=True,
             clean_session=None if is_5 else False,
@@ -325,3 +322,10 @@ class Inbox:
             self._gone.wait(3)  # until then the broker would take our end for a fault
         if self._thread.is_alive():
             self._thread.join(timeout=3)
+
+
+def _lasting_session() -> dict[str, Any]:
+    """Return how to connect by MQTT 5 (section 3.1.2.11) so that the session outlives us."""
+    wanted = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    wanted.SessionExpiryInterval, wanted.ReceiveMaximum = FOR_EVER_S, MOST_UNDER_WAY
+    return {"clean_start": False, "properties": wanted}
