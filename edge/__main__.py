@@ -15,7 +15,7 @@ from edge.bundle import BundleError
 from edge.config import SiteConfig
 from edge.health import commands as health_commands
 from edge.inbox import BrokerRefused
-from edge.pipeline import Model
+from edge.inference import Model
 from edge.service import Service
 from edge.site_models import load_models
 from edge.sqlite_log import LogError, LogWaits, refuse_unfit

@@ -28,7 +28,8 @@ from edge.bundle import Bundle
 from edge.config import BoardBroker, DeviceConfig, SiteConfig, Station as StationConfig
 from edge.engine import open_engine
 from edge.inbox import Inbox
-from edge.pipeline import Model, Pipeline
+from edge.inference import Model
+from edge.pipeline import Pipeline
 from edge.records import SegmentRecord
 from edge.segments import Segment
 from edge.sqlite_log import SqliteLog
@@ -199,7 +200,7 @@ def _steps(bundle: Bundle, count: int, load: list[Sent]) -> dict[str, Any]:
             pipeline.push(Message(one.topic, one.payload, one.at_us))
     start_s = time.process_time()
     pipeline.advance(load[-1].at_us)
-    ours_s = (time.process_time() - start_s) / max(pipeline.inferred, 1)
+    ours_s = (time.process_time() - start_s) / max(pipeline.inference.steps, 1)
     return _row(
         count, "step, timeline to segments", "us CPU", ours_s * 1e6, _invoke_us(bundle, count)
     )

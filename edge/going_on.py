@@ -4,6 +4,7 @@ Where settings or models are others by now, it goes on as after a reload. A chec
 the program began again and again and never made a step is what it fails of, and is given up.
 """
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from edge.bundle import Manifest
 from edge.checkpoint import Unfit
 from edge.pipeline import Pipeline
 from edge.records import CheckpointRecord, Record, RetractedRecord
-from edge.sqlite_log import SqliteLog
+from edge.sqlite_log import LogWaits, SqliteLog
 from edge.station import Station
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,37 @@ MOST_STARTS = 3
 """That end before the first step; the next start begins anew."""
 WELL_S = 60.0
 """After this a start was none of those, if there was no step to be made."""
+
+
+class Trial:
+    """Whether a start goes well: no checkpoint is what the program fails of, again and again."""
+
+    def __init__(self, db: SqliteLog, stations: Mapping[str, Station], now_s: float) -> None:
+        """Take the stations as they go on; ``now_s`` by a clock that nobody sets."""
+        self._db = db
+        self._unproven = {id_: station.steps_done for id_, station in stations.items()}
+        self._over_s = now_s + WELL_S
+        self._has_begun = False
+
+    def begin(self) -> None:
+        """Note, once, that the first readings are taken on: from here it may fail of them."""
+        if self._has_begun:
+            return
+        self._has_begun = True
+        with contextlib.suppress(LogWaits):  # then it is not counted
+            for id_ in self._unproven:
+                self._db.start_from(id_)
+
+    def look(self, stations: Mapping[str, Station], now_s: float) -> None:
+        """Note which stations made a step since the start, or had time enough to make one."""
+        for id_, steps in [*self._unproven.items()]:
+            station = stations.get(id_)
+            if now_s > self._over_s or station is None or station.steps_done != steps:
+                try:
+                    self._db.started_well(id_)
+                except LogWaits:
+                    return
+                del self._unproven[id_]
 
 
 def go_on(

@@ -155,4 +155,4 @@ def _steps(bundle: Bundle, stations: int, load: list[Sent]) -> int:
     for one in load:
         pipeline.push(Message(one.topic, one.payload, one.at_us))
     pipeline.advance(load[-1].at_us)
-    return pipeline.inferred
+    return pipeline.inference.steps

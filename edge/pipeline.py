@@ -11,26 +11,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
-import numpy as np
 
-from edge.bundle import Arrays, Bundle
 from edge.complaints import Complaints
 from edge.config import SiteConfig
 from edge.devices import DeviceState
-from edge.engine import Engine
 from edge.handover import hand_over
 from edge.health.streams import Streams
-from edge.lanes import Lane
-from edge.records import (
-    ClockRecord,
-    Record,
-    UnsyncedRecord,
-)
+from edge.inference import Inference, Model
+from edge.records import ClockRecord, Record, UnsyncedRecord
 from edge.station import Refused, Station
 from edge.station_records import of_change, of_devices, of_lane, of_open, of_relay
 from edge.timeline import NEVER_US
-from edge.voices import Change, Now
-from edge.windows import WindowError
+from edge.voices import Now
 from sensor_adapters.payloads import DeviceStatus, brief, decode as decode_header
 from sensor_adapters.samples import DecodeError
 from sensor_adapters.topics import InTopic, Message, TopicError, base, parse_in
@@ -40,14 +32,6 @@ STATUS = "status"
 MOST_PASSED_US = 5_000_000  # between two calls of advance; more is a clock that was set, or sleep
 MOST_SAID = 400  # characters of a stranger's text in a warning
 _status_decoder = msgspec.json.Decoder(DeviceStatus)
-
-
-@dataclass(frozen=True)
-class Model:
-    """A bundle and the engine that accepted it."""
-
-    bundle: Bundle
-    engine: Engine
 
 
 @dataclass(frozen=True)
@@ -69,19 +53,17 @@ class Pipeline:
     ) -> None:
         """``models`` by bundle folder, ``sessions`` the number each station starts with."""
         self._config = config
-        self._engines = {m.bundle.manifest.name: m.engine for m in models.values()}
         self._models, self._changed = models, set[str]()
         self.stations: dict[str, Station] = {}
         for id_ in config.stations:
             self.begin(id_, sessions.get(id_, 1))
         self.complaints = Complaints()
+        self.inference = Inference(models.values(), self.complaints)
         self.streams = Streams()
         """How each device's messages come in."""
         self.messages = 0
         self.refused = 0
         """Messages that were dropped, for whatever reason but repetition."""
-        self.inferred = 0
-        """Steps inferred, over all lanes."""
         self._counted = Counter[str]()  # of sessions that ended
         self._ended: list[Record] = []
         self._now_us = 0
@@ -112,7 +94,7 @@ class Pipeline:
         records, self._ended = self._ended, []
         had, self.stations = (self._config, self._models), {}
         self._config, self._models = config, models
-        self._engines = {m.bundle.manifest.name: m.engine for m in models.values()}
+        self.inference.use(models.values())
         for id_ in config.stations:
             if id_ not in before:
                 self.begin(id_, sessions[id_])
@@ -317,70 +299,11 @@ class Pipeline:
             station.pass_time(min(max(passed_us, 0), MOST_PASSED_US))
             if station.is_due:
                 due.append(station)
-        records += self._infer(due)
+        records += self.inference.run(due, now_us)
         for station in due:
             records += self._turns(station)
             station.forget()
         return records
-
-    def _infer(self, stations: list[Station]) -> list[Record]:
-        """Run every complete step of these stations through its model."""
-        records: list[Record] = []
-        lanes = [(station, lane) for station in stations for lane in station.lanes]
-        while lanes:
-            ready: dict[str, list[tuple[Station, Lane]]] = {}
-            for station, lane in lanes:
-                records += of_lane(station, lane, self._next(station, lane), self._now_us)
-                if lane.step is not None:
-                    ready.setdefault(lane.manifest.name, []).append((station, lane))
-            for together in ready.values():
-                records += self._step(together)
-            lanes = [pair for together in ready.values() for pair in together]
-        return records
-
-    def _next(self, station: Station, lane: Lane) -> list[Change]:
-        """Bring the lane's next step to its head; return what gaps before it change."""
-        changes = lane.advance()
-        if lane.step is None:
-            try:
-                lane.load(station.timeline)
-            except WindowError as error:
-                self._refuse(f"{station.id} {lane.manifest.name}", f"{station.id}: {error}")
-                return changes
-            changes += lane.advance()
-        return changes
-
-    def _step(self, together: list[tuple[Station, Lane]]) -> list[Record]:
-        """Infer one step of several lanes of one model in one call."""
-        steps = [lane.step for _, lane in together]
-        first = together[0][1]
-        tensors: Arrays = {
-            name: np.stack([step.tensors[name] for step in steps if step is not None])
-            for name in first.manifest.tensor_inputs[:-1]
-        }
-        tensors["state"] = np.stack([lane.state for _, lane in together])
-        outputs = self._engines[first.manifest.name].infer(tensors)
-        self.inferred += len(together)
-        broken = self._broken(outputs, together)
-        outputs["state"][broken] = 0
-        records: list[Record] = []
-        for row, (station, lane) in enumerate(together):
-            changes = lane.accept({name: value[row] for name, value in outputs.items()})
-            records += of_lane(station, lane, changes, self._now_us)
-        return records
-
-    def _broken(self, outputs: Arrays, together: list[tuple[Station, Lane]]) -> list[int]:
-        """Return the rows in which a model says what is no number; each is counted."""
-        sound = [np.isfinite(value).reshape(len(together), -1).all(1) for value in outputs.values()]
-        rows = np.flatnonzero(~np.logical_and.reduce(sound)).tolist()
-        for station, lane in (together[row] for row in rows):
-            self.complaints.add(
-                f"{station.id} {lane.manifest.name} numbers",
-                f"{station.id}: {lane.manifest.name} answered with what is no number, expected"
-                " finite ones; the step is left out and the model begins anew",
-                self._now_us,
-            )
-        return rows
 
     # --- records out ---
 
@@ -394,10 +317,10 @@ class Pipeline:
     def _end_session(self, station: Station) -> None:
         """Infer what is left of a station's session, end what is open, and begin the next."""
         station.complete()
-        self._ended += self._infer([station])
+        self._ended += self.inference.run([station], self._now_us)
         for lane in station.lanes:
             lane.drain()
-        self._ended += self._infer([station])
+        self._ended += self.inference.run([station], self._now_us)
         for lane in station.lanes:
             self._ended += of_lane(station, lane, lane.finish(), self._now_us)
         if station.relay is not None:

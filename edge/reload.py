@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from edge.config import SiteConfig, load
-from edge.pipeline import Model
+from edge.inference import Model
 from edge.site_models import load_models
 from edge.site_schema import needs_restart
 from sensor_adapters.settings import ConfigError

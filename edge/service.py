@@ -1,6 +1,5 @@
 """The loop of the board: inbox to pipeline to log and broker, until told to stop."""
 
-import contextlib
 import logging
 import threading
 import time
@@ -16,12 +15,13 @@ from edge.announce import Announcer
 from edge.board_clock import LEAP_US, BoardClock
 from edge.config import SiteConfig
 from edge.delivery import Batch, Delivery
-from edge.going_on import WELL_S, go_on
+from edge.going_on import Trial, go_on
 from edge.health.load import MOST_MESSAGES, most_messages
 from edge.health.report import BoardHealth, timed
 from edge.inbox import Inbox
+from edge.inference import Model
 from edge.pace import Pace
-from edge.pipeline import BoardTime, Model, Pipeline
+from edge.pipeline import BoardTime, Pipeline
 from edge.records import (
     CheckpointRecord,
     Record,
@@ -29,7 +29,7 @@ from edge.records import (
 )
 from edge.reload import Reload, changes
 from edge.site_models import load_models, made_of, start_records
-from edge.sqlite_log import LogWaits, SqliteLog
+from edge.sqlite_log import SqliteLog
 from edge.station_records import of_devices
 from edge.storage.clock_trust import ClockTrust
 from edge.storage.reserve import Reserve
@@ -95,8 +95,7 @@ class Service:
         config, at_us = self._config, self._clock.now_us()
         self._look_at_clock()
         ended = go_on(self._pipeline, self._log, self._made_of, at_us)
-        self._unproven = {id_: one.steps_done for id_, one in self._pipeline.stations.items()}
-        self._is_tried = False
+        self._trial = Trial(self._log, self._pipeline.stations, time.monotonic())
         for id_, station in self._pipeline.stations.items():
             base_us = self._log.unsynced_base_us(id_, self._clock.boot_id)
             if base_us is not None and abs(self._clock.base_us - base_us) >= LEAP_US:
@@ -122,13 +121,12 @@ class Service:
         self._inbox.start()
         self._health.begin(self._clock.now_us())
         connections, updated_s, health_s = 0, time.monotonic(), time.monotonic()
-        well_s = time.monotonic() + WELL_S
         was_waiting = False
         try:
             while not stop.is_set():
                 self._round()
                 self._reload_if_asked(hung_up)
-                self._prove(is_over=time.monotonic() > well_s)
+                self._trial.look(self._pipeline.stations, time.monotonic())
                 if self._inbox.connections != connections:
                     connections = self._inbox.connections
                     self._delivery.send_left()
@@ -212,8 +210,8 @@ class Service:
         taken = [
             Message(one.topic, one.payload, one.at_us + base_us, one.is_retained) for one in stamped
         ]
-        if taken and not self._is_tried:
-            self._try()
+        if taken:
+            self._trial.begin()
         requests = []
         for message in taken:
             if message.topic.startswith(self._request):
@@ -276,24 +274,6 @@ class Service:
             )
             for one in self._pipeline.changed()
         ]
-
-    def _try(self) -> None:
-        """Note that the first readings since the start are taken on; the program may fail of it."""
-        self._is_tried = True
-        with contextlib.suppress(LogWaits):  # then it is not counted
-            for id_ in self._unproven:
-                self._log.start_from(id_)
-
-    def _prove(self, *, is_over: bool) -> None:
-        """Note that stations made a step since the start, or had time enough to make one."""
-        for id_, steps in [*self._unproven.items()]:
-            station = self._pipeline.stations.get(id_)
-            if is_over or station is None or station.steps_done != steps:
-                try:
-                    self._log.started_well(id_)
-                except LogWaits:
-                    return
-                del self._unproven[id_]
 
     def _reload_if_asked(self, hung_up: threading.Event) -> None:
         """Begin to load what was asked for; take it, between two rounds, once it is there."""

@@ -10,7 +10,7 @@ from edge import bundle as bundles, bundle_signature, checkpoint
 from edge.bundle import MANIFEST, BundleError, Manifest
 from edge.config import SiteConfig, Station
 from edge.engine import open_engine
-from edge.pipeline import Model
+from edge.inference import Model
 from edge.records import ModelRecord, Record, StationRecord
 from edge.relay import Relay, RelayError
 from sensor_adapters.adapter import load_adapter

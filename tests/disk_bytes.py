@@ -15,7 +15,8 @@ from edge import bundle as bundles, checkpoint, sqlite_log
 from edge.announce import Announcer
 from edge.bench import NODE, SITE, site_of
 from edge.engine import open_engine
-from edge.pipeline import Model, Pipeline
+from edge.inference import Model
+from edge.pipeline import Pipeline
 from edge.records import CheckpointRecord, OutgoingRecord, Record, SegmentRecord
 from edge.site_models import start_records
 from edge.sqlite_log import SqliteLog

@@ -12,7 +12,8 @@ import pytest
 from edge.bundle import Arrays, Bundle
 from edge.config import DeviceConfig, SiteConfig, Station, Time
 from edge.engine import Engine
-from edge.pipeline import Model, Pipeline
+from edge.inference import Model
+from edge.pipeline import Pipeline
 from edge.records import DeviceRecord, GapRecord, Record, SegmentRecord
 from sensor_adapters import event, imu, state
 from sensor_adapters.adapter import Adapter, load_adapter

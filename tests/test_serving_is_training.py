@@ -8,7 +8,8 @@ import pytest
 
 from edge.bundle import Arrays, Bundle, Manifest
 from edge.config import DeviceConfig, SiteConfig, Station
-from edge.pipeline import Model, Pipeline
+from edge.inference import Model
+from edge.pipeline import Pipeline
 from sensor_adapters.recording import Recording
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.replay import messages

@@ -7,7 +7,8 @@ import pytest
 from edge import bundle as bundles
 from edge.config import DeviceConfig, SiteConfig, Station
 from edge.engine import open_engine
-from edge.pipeline import Model, Pipeline
+from edge.inference import Model
+from edge.pipeline import Pipeline
 from edge.records import Record, SegmentRecord
 from sensor_adapters.publisher import Publisher
 from sensor_adapters.recordings import open_recording

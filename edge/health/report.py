@@ -19,8 +19,9 @@ from edge.health.streams import MARK_S
 from edge.health.timed_engine import TimedEngine
 from edge.health.written import Written
 from edge.inbox import Inbox
+from edge.inference import Model
 from edge.pace import Pace
-from edge.pipeline import Model, Pipeline
+from edge.pipeline import Pipeline
 from edge.sqlite_log import SqliteLog
 from edge.timeline import NEVER_US
 from sensor_adapters.topics import base
@@ -178,7 +179,7 @@ class BoardHealth:
             "messages": self._pipeline.messages,
             "refused": self._pipeline.refused,
             **counts,
-            "steps": self._pipeline.inferred,
+            "steps": self._pipeline.inference.steps,
             "degraded_times": self.load.times,
             "behind_s": self.load.behind_s,
             "queued": self._inbox.queued,

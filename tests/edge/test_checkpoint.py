@@ -10,7 +10,8 @@ from edge import bundle as bundles, checkpoint, config as configs
 from edge.bundle import Manifest
 from edge.checkpoint import Unfit
 from edge.engine import open_engine
-from edge.pipeline import Model, Pipeline
+from edge.inference import Model
+from edge.pipeline import Pipeline
 from sensor_adapters.recordings import open_recording
 from sensor_adapters.replay import messages, site_toml
 from sensor_adapters.topics import Message

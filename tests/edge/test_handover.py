@@ -13,7 +13,8 @@ from edge import bundle as bundles, checkpoint, config as configs
 from edge.config import SiteConfig
 from edge.engine import open_engine
 from edge.going_on import go_on
-from edge.pipeline import Model, Pipeline
+from edge.inference import Model
+from edge.pipeline import Pipeline
 from edge.records import (
     CheckpointRecord,
     DeviceRecord,

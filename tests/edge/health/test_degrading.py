@@ -12,7 +12,8 @@ import pytest
 from edge import checkpoint
 from edge.config import DeviceConfig, SiteConfig, Station, Time
 from edge.health.load import MOST_MESSAGES, Heard, Load, most_messages
-from edge.pipeline import Model, Pipeline
+from edge.inference import Model
+from edge.pipeline import Pipeline
 from edge.records import CheckpointRecord
 from edge.site_models import load_models, made_of, start_records
 from edge.sqlite_log import SqliteLog
