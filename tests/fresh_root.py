@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.sensor_adapters.camera_scene import one_stage
+
 ROOT = Path(__file__).parents[1]
 SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
@@ -38,6 +40,48 @@ MOST_EXPOSED = 3.0
 """As ``systemd-analyze security`` rates: 0 is not at all, 10 is utterly."""
 SEEN = ("PIP_", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 """What of the environment says where pip finds packages here, and whom it trusts."""
+
+
+BROKER = """version = 1
+site = "my-site"
+node = "board-1"
+{more}
+[broker]
+host = "127.0.0.1"
+port = {port}
+username = "{user}"
+password_file = "broker/secrets/{user}"
+tls = true
+ca_file = "broker/ca.crt"
+
+[outbox]
+path = "/var/lib/solosense/{user}.outbox"
+"""
+ADAPTERS = (
+    BROKER
+    + """
+[devices.balance]
+station = "pack-1"
+adapter = "scale"
+topic = "scales/1"
+"""
+)
+CAMERA = (
+    BROKER
+    + """
+[source]
+url = "rtsp://127.0.0.1:8554/nobody"
+
+[model]
+pose = "/var/lib/solosense/models/one.onnx"
+
+[stations.pack-1]
+"""
+)
+DEVICES = """scanner = { adapter = "event", placement = "scanner" }
+balance = { adapter = "state", placement = "shelf" }
+cam-1 = { adapter = "pose", placement = "bench" }
+"""
 
 
 class WentWrong(Exception):
@@ -128,6 +172,31 @@ def source(folder: Path, version: str = "", broken: str = "") -> Path:
         service = folder / "edge" / "service.py"
         service.write_text(service.read_text() + f"\n\n{broken}\n")
     return folder
+
+
+def carriers(folder: Path, root: Path, port: int = 8883) -> list[str]:
+    """Make what a gateway with an adapter of one's own and a camera need; return the options."""
+    for command in (
+        ["-m", "sensor_adapters", "new", "scale"],
+        ["-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index",
+         "-w", "wheels", "./solosense-scale"],
+    ):  # fmt: skip
+        env = os.environ | {"PYTHONPATH": str(ROOT)}
+        subprocess.run([sys.executable, *command], cwd=folder, env=env, check=True)
+    adapters, camera = folder / "adapters.toml", folder / "camera-door.toml"
+    adapters.write_text(ADAPTERS.format(port=port, user="gateway", more=""))
+    camera.write_text(CAMERA.format(port=port, user="cam-1", more='device = "cam-1"'))
+    models = root / "var/lib/solosense/models"
+    models.mkdir(parents=True, exist_ok=True)
+    one_stage(models / "one.onnx")
+    return [
+        "--adapters",
+        str(adapters),
+        "--packages",
+        str(folder / "wheels"),
+        "--camera",
+        str(camera),
+    ]
 
 
 @contextlib.contextmanager
@@ -248,18 +317,26 @@ def amd64(folder: Path, cache: Path | None, report: Report) -> None:
         if "lost the broker" in said([*inside, "journalctl", "-u", "solosense-edge"]):
             raise WentWrong("who asked for health pushed the board off its broker")
         with (root / "etc/solosense/site.toml").open("a") as file:
-            file.write('scanner = { adapter = "event", placement = "scanner" }\n')
+            file.write(DEVICES)
         for what, *command in (
-            ("a new device: check", "solosense-edge", "check", "/etc/solosense/site.toml"),
+            ("new devices: check", "solosense-edge", "check", "/etc/solosense/site.toml"),
             ("reload", "systemctl", "reload", "solosense-edge"),
-            ("its account: install on the board", "solosense-deploy", "install"),
+            ("their accounts: install on the board", "solosense-deploy", "install"),
         ):
             report.step(what, [*inside, *command])
         if not (root / "etc/solosense/broker/secrets/scanner").exists():
             raise WentWrong("the new device has no account")
         wait_for(lambda: '"answered": true' in said(ask))
-        names = ("solosense-edge", "solosense-bridge")
-        units = [f"/etc/systemd/system/{name}.service" for name in names]
+        deploy(
+            "a gateway with an adapter of one's own, and a camera", "first", "install",
+            *carriers(folder, root), contains="is installed and healthy",
+        )  # fmt: skip
+        camera = "solosense-camera@door"
+        said_by = [*inside, "journalctl", "-q", "-u", "solosense-adapters", "-u", camera]
+        wait_for(lambda: "running /etc/solosense/adapters.toml" in said(said_by))
+        wait_for(lambda: "running /etc/solosense/camera-door.toml on onnx (CPU)" in said(said_by))
+        names = ("solosense-edge", "solosense-bridge", "solosense-adapters", camera)
+        units = [f"/etc/systemd/system/{re.sub('@.*', '@', name)}.service" for name in names]
         text = report.step("verify the units", [*inside, "systemd-analyze", "verify", *units])
         if "solosense" in text:
             raise WentWrong(f"systemd has something to say of the units\n{text}")
@@ -291,7 +368,10 @@ def amd64(folder: Path, cache: Path | None, report: Report) -> None:
         deploy("rollback with the log", "newer", "rollback", "--database", contains="runs again")
         deploy("status", "first", "status")
         deploy("uninstall", "first", "uninstall")
-        deploy("install after that", "first", "install", contains="is installed and healthy")
+        again = ["--packages", str(folder / "wheels")]
+        deploy(
+            "install after that", "first", "install", *again, contains="is installed and healthy"
+        )
         deploy("uninstall, purge", "first", "uninstall", "--purge")
         left = said(
             [*inside, "find", "/etc", "/opt", "/usr/local", "/var/lib", "-name", "*solosense*"]
@@ -334,6 +414,13 @@ def arm64(folder: Path, cache: Path | None, report: Report) -> None:
         site = "/opt/site.toml"  # a port of its own: another board may be under test here
         (root / site.removeprefix("/")).write_text(example.replace("8883", "18883"))
         report.step("install --no-start", [*deploy, "install", "--no-start", "--site", site])
+        with (root / "etc/solosense/site.toml").open("a") as file:
+            file.write(DEVICES)
+        (root / "opt/given").mkdir()
+        given = [
+            one.replace(str(root), "") for one in carriers(root / "opt/given", root, port=18883)
+        ]
+        report.step("a gateway and a camera", [*deploy, "install", "--no-start", *given])
         text = report.step("install --no-start again", [*deploy, "install", "--no-start"])
         if "nothing to do" not in text:
             raise WentWrong(f"the second installation changed something\n{text}")

@@ -86,6 +86,8 @@ def test_the_guide_leads_from_nothing_to_rows_of_the_log(tmp_path, shell):
     said = shell(block("sh", "pip install"))
     assert "scales/pack-1: 0.42" in said
     assert "silver" in said
+    shell(block("sh", "pip wheel"))
+    assert list((tmp_path / "wheels").glob("solosense_scale-*.whl"))
     (tmp_path / "bundles").symlink_to(live.BUNDLES)
     adapters, site = (one for one in blocks("toml") if one.startswith("version"))
     check, run_gateway = block("sh", "solosense-adapters check adapters").splitlines()

@@ -37,7 +37,9 @@ def access(
     ] = None,
     camera: Annotated[
         list[Path] | None,
-        typer.Option(help="camera.toml; repeat for several. Left out: the one beside SITE.TOML."),
+        typer.Option(
+            help="camera.toml; repeat for several. Left out: it and camera-*.toml beside SITE.TOML."
+        ),
     ] = None,
     tls: Annotated[bool, typer.Option("--tls", help="With certificates; makes them.")] = False,
     certificates: Annotated[
@@ -75,7 +77,10 @@ def access(
             config,
             bridge or _there(beside / "bridge.toml"),
             gateway or _there(beside / "adapters.toml"),
-            *(camera or [one for one in [_there(beside / "camera.toml")] if one]),
+            *(
+                camera
+                or [*sorted(beside.glob("camera.toml")), *sorted(beside.glob("camera-*.toml"))]
+            ),
         )
         users = accounts(config, found)
     except ConfigError as error:

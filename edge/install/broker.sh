@@ -37,15 +37,23 @@ in_json() { # key: its value in the JSON that is read
 }
 
 broker_permissions() { # the programs of the board read their own secrets, root alone the others
-    local one
+    local one name
     if [[ ! -d $broker/secrets ]]; then return; fi
     chgrp solosense "$broker/secrets" "$broker/clients"
     chmod 750 "$broker/secrets" "$broker/clients"
+    local ours
+    ours=" edge bridge gateway $(cameras_are) "
     for one in "$broker"/secrets/* "$broker"/clients/*; do
-        case ${one##*/} in
-            edge | edge.* | bridge | bridge.*) chgrp solosense "$one" && chmod 640 "$one" ;;
-        esac
+        name=${one##*/}
+        if [[ $ours == *" ${name%.*} "* ]]; then chgrp solosense "$one" && chmod 640 "$one"; fi
     done
+}
+
+cameras_are() { # their ids: their accounts
+    local files
+    mapfile -t files < <(camera_files)
+    "$new/venv/bin/python" -c 'import msgspec, pathlib, sys
+print(*(msgspec.toml.decode(pathlib.Path(one).read_bytes())["device"] for one in sys.argv[1:]))' "${files[@]}"
 }
 
 step_broker() { # before the proof, which looks whether the broker's certificate is the right one

@@ -162,17 +162,30 @@ check_systemd() {
     fi
 }
 
+kept() { # settings that are there, others that were given
+    mind "$1 is kept, it is never overwritten; $2 says something else." \
+        "Compare them (diff), and change the one in ${etc#"$root"} by hand"
+}
+
 check_settings() {
     local kind file
-    for kind in site bridge; do
+    for kind in site bridge adapters; do
         file=${given[$kind]:-}
         if [[ -n $file && ! -f $file ]]; then
             is_wrong "--$kind $file is not there, expected a configuration"
         elif [[ -n $file && -e ${!kind} ]] && ! cmp -s "$file" "${!kind}"; then
-            mind "${!kind} is kept, it is never overwritten; $file says something else." \
-                "Compare them (diff), and change the one in ${etc#"$root"} by hand"
+            kept "${!kind}" "$file"
         fi
     done
+    while read -r file; do
+        if [[ -n $file && ! ${file##*/} =~ ^camera-[a-z0-9_-]+\.toml$ ]]; then
+            is_wrong "--camera $file, expected a file named as camera-door.toml: a-z 0-9 _ -"
+        elif [[ -n $file && ! -f $file ]]; then
+            is_wrong "--camera $file is not there, expected a configuration"
+        elif [[ -n $file && -e $etc/${file##*/} ]] && ! cmp -s "$file" "$etc/${file##*/}"; then
+            kept "$etc/${file##*/}" "$file"
+        fi
+    done <<<"${given[camera]:-}"
     if [[ -z ${given[site]:-} && ! -e $site ]]; then
         is_wrong "no configuration of the site, expected --site FILE; an example to begin with" \
             "is edge/install/site.toml"
@@ -182,6 +195,11 @@ check_settings() {
             is_wrong "--$kind ${given[$kind]} is not there, expected a folder"
         fi
     done
+    file=${given[packages]:-none}
+    if [[ $file != none ]] && ! compgen -G "$file/*.whl" >/dev/null; then
+        is_wrong "--packages $file holds no wheel (*.whl), expected a folder with those of your" \
+            "adapters, or the word none"
+    fi
     file=${given[onnx]:-none}
     if [[ $file != lock && $file != none && ! (-f $file && $file == *.whl) ]]; then
         is_wrong "--onnx $file is no wheel, expected one, or the word lock or none"

@@ -6,7 +6,7 @@ CERTIFIED_DAYS=60 # less than that is wrong: a run a year renews certificates lo
 install_board() {
     local to healthy=" and healthy"
     if [[ -n $no_start ]]; then healthy=; fi
-    remember_onnx
+    remember
     release=$(release_name)
     new=$opt/releases/$release
     log_file=$var/solosense.db
@@ -32,8 +32,11 @@ install_board() {
     fi
 }
 
-remember_onnx() { # an update brings what the release before it was given
+remember() { # an update brings what the release before it was given
     local one
+    if [[ -z ${given[packages]:-} && -d $opt/current/packages ]]; then
+        given[packages]=$opt/current/packages
+    fi
     if [[ -n ${given[onnx]:-} ]]; then return; fi
     for one in "$opt"/current/onnx/*; do
         case $one in
@@ -59,6 +62,8 @@ release_name() { # its version and what it is made of
             *.whl) sha256sum <"${given[onnx]}" ;;
             *) echo "${given[onnx]}" ;;
         esac
+        if has_cameras; then echo cameras; fi
+        if has_packages; then (cd "${given[packages]}" && sha256sum -- *.whl 2>/dev/null); fi
     } | sha256sum | cut -c1-10)"
 }
 
@@ -123,7 +128,7 @@ wheelhouse() { # what pip would take here, for a board with this Python and perh
     pip=("$temporary/venv/bin/python" -m pip --disable-pip-version-check -q)
     "${pip[@]}" install -c "$ROOT/constraints.txt" pip
     "${pip[@]}" install --dry-run --ignore-installed --report "$temporary/report" \
-        -c "$ROOT/constraints.txt" "${ROOT}[edge,bridge,signed]" hatchling pip setuptools
+        -c "$ROOT/constraints.txt" "${ROOT}[edge,bridge,signed,sparkplug${CAMERAS:+,camera}]" hatchling pip setuptools
     "$temporary/venv/bin/python" -c 'import json, sys
 for one in json.load(open(sys.argv[1]))["install"]:
     about = one["metadata"]
@@ -141,11 +146,8 @@ for one in json.load(open(sys.argv[1]))["install"]:
 
 uninstall() {
     local one
-    for one in $(services); do
-        if [[ -z $no_start ]]; then act "stop $one" systemctl stop "$one" 9>&-; fi
-    done
-    remove "$system"/multi-user.target.wants/solosense-{edge,bridge}.service \
-        "$system"/solosense-{edge,bridge}.service "$system/solosense-edge.service.d/gpu.conf" "$rules"
+    for one in $(services); do switch_off "$one"; done
+    remove "$system"/solosense-{edge,bridge,adapters,camera@}.service "$system/solosense-edge.service.d/gpu.conf" "$rules"
     if [[ -e $system/mosquitto.service.d/solosense.conf ]]; then
         remove "$system/mosquitto.service.d/solosense.conf"
         was_broker=yes

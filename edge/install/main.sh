@@ -31,7 +31,10 @@ release runs or the new one, and another install puts the rest right.
 install
   --site FILE         configuration of the site, for the first time; one that is there is kept
   --bridge FILE       configuration of the bridge for serial ports, likewise
+  --adapters FILE     configuration of the gateway for devices that speak in their own way, likewise
   --bundles DIR       model bundles of your own, each a folder in DIR
+  --camera FILE       configuration of a camera, camera-NAME.toml, likewise; repeat it for several
+  --packages DIR      adapters of your own: DIR holds their wheels. Remembered; `none` for no longer
   --listen ADDRESS    where the broker listens (127.0.0.1); 0.0.0.0: everywhere, for devices of
                       the network. Remembered
   --wheelhouse DIR    take Python packages from here alone: a site without internet
@@ -88,8 +91,9 @@ options() {
             *:--dry-run) dry_run=yes ;;
             install:--no-start | uninstall:--no-start | rollback:--no-start) no_start=yes ;;
             rollback:--database | uninstall:--purge) given[$name]=yes ;;
-            *:--root | install:--site | install:--bridge | install:--bundles | install:--wheelhouse | \
-                install:--onnx | install:--listen | install:--patience)
+            *:--root | install:--site | install:--bridge | install:--adapters | install:--bundles | \
+                install:--camera | install:--packages | install:--wheelhouse | install:--onnx | install:--listen | \
+                install:--patience)
                 if (($# < 2)); then wrong_use "$1 needs a value"; fi
                 case $name in
                     root) root=$(realpath -m "$2") no_start=yes ;;
@@ -97,6 +101,7 @@ options() {
                         [[ $2 =~ ^[0-9]+$ ]] || wrong_use "--patience is $2, expected seconds"
                         patience_s=$2
                         ;;
+                    camera) given[camera]+=${given[camera]:+$'\n'}$2 ;;
                     *) given[$name]=$2 ;;
                 esac
                 shift
@@ -129,7 +134,7 @@ on_board() { # command, USER@HOST, arguments...: copies this release there and d
         shift
         case $one in
             "$target") continue ;;
-            --site | --bridge | --bundles | --wheelhouse | --onnx)
+            --site | --bridge | --adapters | --camera | --bundles | --packages | --wheelhouse | --onnx)
                 shift
                 if [[ -e $value ]]; then
                     tar cz -C "$(dirname "$value")" "$(basename "$value")" |

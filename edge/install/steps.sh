@@ -72,31 +72,44 @@ make_release() { # the folder counts only once `complete` is in it
         *) mkdir "$new/onnx" && cp "${given[onnx]}" "$new/onnx/" ;;
     esac
     make_environment
+    if has_packages; then
+        mkdir "$new/packages" && cp "${given[packages]}"/*.whl "$new/packages/"
+        add_packages
+    fi
     chmod -R u=rwX,go=rX "$new"
     sync -f "$new"
     date -u +%FT%TZ >"$new/complete"
 }
 
+has_packages() { [[ ${given[packages]:-none} != none ]]; }
+
 make_environment() {
-    local python extras=edge,bridge,signed from=()
+    local python extras=edge,bridge,signed,sparkplug
     python=$(board_python) || fail "found no Python $OLDEST_PYTHON or later"
-    if [[ -n ${given[wheelhouse]:-} ]]; then
-        from=(--no-index --find-links "${given[wheelhouse]}")
-    fi
     local onnx=${given[onnx]:-none}
     if [[ $onnx == lock ]]; then extras+=,onnx; fi
+    if has_cameras; then extras+=,camera; fi
     "$python" -m venv "$new/venv"
     # What builds the package is held to the lock too; new and old pips ask for it by other names.
     export PIP_CONSTRAINT=$new/source/constraints.txt PIP_BUILD_CONSTRAINT=$new/source/constraints.txt
-    pip_install "${from[@]}" -c "$new/source/constraints.txt" "$new/source[$extras]"
+    pip_install "$new/source[$extras]"
     if [[ $onnx == *.whl ]]; then
-        pip_install "${from[@]}" -c "$new/source/constraints.txt" "$onnx"
+        "$new/venv/bin/python" -m pip -q uninstall -y onnxruntime # cameras brought the CPU's, by the same name
+        pip_install "$onnx"
     fi
 }
 
+add_packages() { # the adapters of the site; what they need besides comes by the same way
+    pip_install --find-links "$new/packages" "$new"/packages/*.whl
+}
+
 pip_install() {
-    if ! "$new/venv/bin/python" -m pip install --disable-pip-version-check --no-input "$@" \
-        >>"$new/install.log" 2>&1 </dev/null; then
+    local from=()
+    if [[ -n ${given[wheelhouse]:-} ]]; then
+        from=(--no-index --find-links "${given[wheelhouse]}")
+    fi
+    if ! "$new/venv/bin/python" -m pip install --disable-pip-version-check --no-input "${from[@]}" \
+        -c "$new/source/constraints.txt" "$@" >>"$new/install.log" 2>&1 </dev/null; then
         tail -n 20 "$new/install.log" >&2
         fail "could not install the program; nothing that runs was touched. All that pip said is in" \
             "$new/install.log"
@@ -105,11 +118,14 @@ pip_install() {
 
 step_settings() {
     local kind
-    for kind in site bridge; do
+    for kind in site bridge adapters; do
         if [[ -n ${given[$kind]:-} && ! -e ${!kind} ]]; then
             put "${given[$kind]}" "${!kind}" 640
         fi
     done
+    while read -r kind; do
+        if [[ -n $kind && ! -e $etc/${kind##*/} ]]; then put "$kind" "$etc/${kind##*/}" 640; fi
+    done <<<"${given[camera]:-}"
 }
 
 step_bundles() { # those of a site stay, whatever a release brings
@@ -142,15 +158,20 @@ step_permissions() { # settings and secrets: root writes, the service reads what
 
 step_proof() { # the new release judges settings, bundles and log before anything is switched to it
     act_quietly "check ${site#"$root"} with the new release" || return 0
-    local found
+    local found one program package
     found=$(judged edge "$site" --json)
     engines=$("$new/venv/bin/python" -c 'import json, sys
 for one in json.load(sys.stdin)["bundles"]: print(one["bundle"], "runs on", one["engine"])' <<<"$found")
     keeps_to_its_folder "$site" edge log.path
-    if [[ -e $bridge ]]; then
-        judged bridge "$bridge" >/dev/null
-        keeps_to_its_folder "$bridge" firmware_bridge outbox.path
-    fi
+    for one in $(carriers); do
+        case $one in
+            bridge) program=bridge package=firmware_bridge ;;
+            adapters) program=adapters package=sensor_adapters.gateway ;;
+            camera@*) program=adapters package=sensor_adapters.cameras ;;
+        esac
+        judged "$program" "$(file_of "$one")" >/dev/null
+        keeps_to_its_folder "$(file_of "$one")" "$package" outbox.path
+    done
 }
 
 act_quietly() { # text: said in a dry run only; whether to go on
@@ -190,13 +211,18 @@ print(operator.attrgetter(sys.argv[3])(config))' "$@")
 
 step_units() { # linked through `current`: the switch changes program and units in one move
     local one units=../../../opt/solosense/current/source/edge/install/units
-    for one in edge bridge; do
+    for one in edge bridge adapters camera@; do
         link "$units/solosense-$one.service" "$system/solosense-$one.service"
     done
-    link ../solosense-edge.service "$system/multi-user.target.wants/solosense-edge.service"
-    if [[ -e $bridge || -n ${given[bridge]:-} ]]; then
-        link ../solosense-bridge.service "$system/multi-user.target.wants/solosense-bridge.service"
-    fi
+    for one in edge $(carriers); do
+        link "../solosense-${one/@*/@}.service" "$(wanted "solosense-$one")"
+    done
+    for one in $(services); do
+        case " edge $(carriers | tr '\n' ' ')" in
+            *" ${one#solosense-} "*) ;;
+            *) switch_off "$one" ;; # its settings are gone
+        esac
+    done
     if uses_gpu; then
         put "$ROOT/edge/install/units/gpu.conf" "$system/solosense-edge.service.d/gpu.conf"
     fi

@@ -37,15 +37,17 @@ step_switch() {
     link "releases/$release" "$opt/current"
 }
 
-services() { # that are switched on
-    local one
-    for one in solosense-edge solosense-bridge; do
-        if [[ -L $system/multi-user.target.wants/$one.service ]]; then
-            echo "$one"
-        elif [[ -n $dry_run && $one == solosense-edge ]]; then
-            echo "$one" # as it will be
-        fi
-    done
+wanted() { echo "$system/multi-user.target.wants/$1.service"; } # service: it is switched on
+
+services() { # that are switched on, the board's own first
+    if [[ -L $(wanted solosense-edge) || -n $dry_run ]]; then echo solosense-edge; fi
+    compgen -G "$system/multi-user.target.wants/solosense-*.service" |
+        sed 's:.*/::; s:\.service$::; /^solosense-edge$/d' || true
+}
+
+switch_off() { # service
+    if [[ -z $no_start ]]; then act "stop $1" systemctl stop "$1" 9>&-; fi
+    remove "$(wanted "$1")"
 }
 
 runs_current() { # service: it runs, and from the release that `current` names

@@ -6,17 +6,40 @@ dry_run=           # --dry-run: each act is said, none is done
 no_start=          # --no-start: no service is started or asked
 changed=0          # acts done in this run
 
+# shellcheck disable=SC2034 # settings are read by the name of their kind
 paths() { # names what the board has, once $root is known
     etc=$root/etc/solosense
     var=$root/var/lib/solosense
     opt=$root/opt/solosense
     site=$etc/site.toml
     bridge=$etc/bridge.toml
+    adapters=$etc/adapters.toml
     broker=$etc/broker
     system=$root/etc/systemd/system
     rules=$root/etc/udev/rules.d/60-solosense.rules
     commands=$root/usr/local/bin
     programs=(solosense-edge solosense-bridge solosense-adapters)
+}
+
+carriers() { # what stands between devices and the broker here: whose settings are there, or given
+    local one
+    for one in bridge adapters; do
+        if [[ -e ${!one} || -n ${given[$one]:-} ]]; then echo "$one"; fi
+    done
+    { camera_files && echo "${given[camera]:-}"; } | sed -n 's:^.*/*camera-\(.*\)\.toml$:camera@\1:p' | sort -u
+}
+
+camera_files() { # that are there
+    compgen -G "$etc/camera-*.toml" || true
+}
+
+has_cameras() { [[ $(carriers) == *camera@* ]]; }
+
+file_of() { # carrier: its settings
+    case $1 in
+        camera@*) echo "$etc/camera-${1#camera@}.toml" ;;
+        *) echo "${!1}" ;;
+    esac
 }
 
 where() { # the file of this machine that a check reads; below --root if there is one

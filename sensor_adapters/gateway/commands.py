@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from sensor_adapters.broker_option import HELP, broker_of
-from sensor_adapters.settings import Broker, ConfigError
+from sensor_adapters.settings import Broker, ConfigError, located
 from sensor_adapters.terminal import err, fail, log_to_stderr, out, say, until_stopped
 
 AdaptersFile = Annotated[
@@ -29,7 +29,8 @@ def run(
     log_to_stderr(verbose=verbose)
     stop = until_stopped()
     try:
-        service = GatewayService(gateway_config.load(adapters), adapters.name)
+        with located(adapters):
+            service = GatewayService(gateway_config.load(adapters), adapters.name)
     except (ConfigError, OutboxError) as error:
         fail(str(error), 2)
     err.print(f"running {adapters}; stop with Ctrl-C", highlight=False)

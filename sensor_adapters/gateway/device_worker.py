@@ -14,6 +14,7 @@ import msgspec
 
 from sensor_adapters.device import GROUP, DeviceAdapter, DeviceSettings, Kind, Reading
 from sensor_adapters.samples import DecodeError
+from sensor_adapters.setting_words import meant
 from sensor_adapters.settings import ConfigError, converted
 from sensor_adapters.topics import Message
 
@@ -110,6 +111,7 @@ def adapter_class(name: str) -> type[DeviceAdapter[Any]]:
     if name not in found:
         raise UnknownAdapter(
             f"adapter {name!r} is not installed, expected one of {', '.join(sorted(found))}"
+            f"{meant(name, found)}"
         )
     adapter: type[DeviceAdapter[Any]] = found[name].load()
     return adapter
@@ -146,6 +148,8 @@ class Worker:
         try:
             adapter = adapter_class(task.adapter)
             settings = converted(task.file, where, task.settings, adapter.settings_type)
+        except UnknownAdapter as error:
+            return Wrong(f"{task.file}: {where}.adapter: {error}")
         except ConfigError as error:
             return Wrong(str(error))
         try:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from msgspec.structs import replace
 from rich.table import Table
 
-from sensor_adapters.settings import ConfigError
+from sensor_adapters.settings import ConfigError, located
 from sensor_adapters.terminal import fail, out
+from sensor_adapters.toml_file import toml
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -44,7 +46,9 @@ def list_(
 def check(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME|ADAPTERS.TOML]…", help="Adapters; none: all that are there."),
+        typer.Argument(
+            metavar="[NAME|ADAPTERS.TOML|CAMERA.TOML]…", help="Adapters; none: all that are there."
+        ),
     ] = None,
     payloads: Annotated[
         int, typer.Option(help="Mutated payloads for each rule that wants some.", min=100)
@@ -52,9 +56,10 @@ def check(
     seed: Annotated[int, typer.Option(help="Of the mutations.", min=0)] = 0,
     as_json: Json = False,
 ) -> None:
-    """Check adapters against the rules, or a gateway's configuration; change nothing.
+    """Check adapters against the rules, or a gateway's or camera's configuration; change nothing.
 
-    Prints a scorecard. The exit code is 1 where one does not reach silver.
+    Prints a scorecard. The exit code is 1 where one does not reach silver. A camera's model is
+    tried on the CPU; the camera itself is not opened.
     """
     from sensor_adapters.kit.conformance import scorecard
     from sensor_adapters.kit.subject import subject, subjects
@@ -86,13 +91,42 @@ def _card(card: Any) -> dict[str, Any]:
 
 
 def _check_file(file: Path) -> None:
+    raw = _or_fail(lambda: toml(file, "adapters.toml or a camera's configuration"))
+    if "source" in raw:
+        _check_camera(file)
+    else:
+        _check_gateway(file)
+
+
+def _check_camera(file: Path) -> None:
+    from sensor_adapters.cameras import config as camera_config
+    from sensor_adapters.cameras.pose_estimator import Estimator, open_estimator
+    from sensor_adapters.cameras.pose_model import ModelError
+
+    def look() -> Estimator:
+        with located(file):
+            config = camera_config.load(file)
+            config.broker.password()
+            config.source.address()
+        try:
+            return open_estimator(replace(config.model, provider="cpu"))
+        except ModelError as error:
+            raise ConfigError(str(error)) from error
+
+    estimator = _or_fail(look)
+    names = " and ".join(model.file for model in estimator.models)
+    out.print(f"{file} is fine; {estimator.name} runs {names}", soft_wrap=True)
+
+
+def _check_gateway(file: Path) -> None:
     from sensor_adapters.gateway import config as gateway_config
     from sensor_adapters.gateway.gateway import Gateway
 
     def look() -> Gateway:
-        config = gateway_config.load(file)
-        config.broker.password()
-        return Gateway(config, file.name, lambda *_: None)
+        with located(file):
+            config = gateway_config.load(file)
+            config.broker.password()
+            return Gateway(config, file.name, lambda *_: None)
 
     gateway = _or_fail(look)
     gateway.stop()

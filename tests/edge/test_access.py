@@ -99,6 +99,12 @@ def refused(file: Path, *more: str) -> tuple[int, str]:
     return done.exit_code, done.stderr
 
 
+def test_a_camera_named_by_its_file_has_its_account_as_the_one_that_is_alone(tmp_path):
+    file = site(tmp_path)
+    (tmp_path / "camera.toml").rename(tmp_path / "camera-door.toml")
+    assert f"{BASE}/camera-cam-1/+" in made(file)["users"]["cam-1"]["writes"]
+
+
 @contextlib.contextmanager
 def broker(folder: Path, port: int) -> Iterator[None]:
     """Run mosquitto by the files that were made, as whoever runs this."""

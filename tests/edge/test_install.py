@@ -23,6 +23,7 @@ from tests.live import ROOT, free_port
 
 DRIVER = Path(__file__).parent / "board" / "driver.sh"
 INSTALL = ROOT / "edge" / "install"
+UNITS = ["edge", "bridge", "adapters", "camera@"]
 ACTS = 60  # more than an installation has
 
 
@@ -62,8 +63,12 @@ class MadeUpBoard:
     @property
     def runs(self) -> str:
         """The release whose program runs."""
+        return self.release_of("solosense-edge")
+
+    def release_of(self, service: str) -> str:
+        """Return the release from which a service runs; none if it does not."""
         with contextlib.suppress(OSError):
-            pid = self.path("run/fake-systemd/solosense-edge").read_text()
+            pid = self.path(f"run/fake-systemd/{service}").read_text()
             found = re.search(r"releases/([^/]+)/", Path(f"/proc/{pid}/cmdline").read_text())
             return found[1] if found else ""
         return ""
@@ -412,6 +417,96 @@ def test_a_log_outside_of_its_folder_is_refused(board):
     assert "expected a file below /var/lib/solosense" in done.stderr
 
 
+ADAPTERS = """version = 1
+site = "my-site"
+node = "board-1"
+
+[broker]
+username = "gateway"
+password_file = "broker/secrets/gateway"
+
+[outbox]
+path = "/var/lib/solosense/adapters.outbox"
+
+[devices.balance]
+station = "pack-1"
+adapter = "scale"
+topic = "scales/pack-1"
+"""
+
+
+@pytest.fixture
+def gateway(board, tmp_path) -> Path:
+    """Return a gateway's configuration for this board, which has the secret of its account."""
+    file = tmp_path / "adapters.toml"
+    file.write_text(ADAPTERS.replace('"/var/lib', f'"{board.root}/var/lib'))
+    secret = board.path("etc/solosense/broker/secrets/gateway")
+    secret.parent.mkdir(parents=True)
+    secret.write_text("made up")
+    return file
+
+
+def test_gateway_and_cameras_start_with_the_board_and_go_back_with_it(board, gateway, tmp_path):
+    others = ("solosense-adapters", "solosense-camera@door", "solosense-camera@table-2")
+    board.install("1.0")
+    assert [board.release_of(one) for one in others] == ["", "", ""], "nobody asked for them"
+    cameras = [tmp_path / "camera-door.toml", tmp_path / "camera-table-2.toml"]
+    for file in cameras:
+        file.write_text('device = "cam"\n')
+    files = ["--adapters", gateway, "--camera", cameras[0], "--camera", cameras[1]]
+    done = board.install("1.0", *map(str, files))
+    assert done.returncode == 0, done.stderr
+    assert [board.release_of(one) for one in others] == ["1.0"] * 3
+    assert board.install("1.1").returncode == 0
+    assert [board.release_of(one) for one in others] == ["1.1"] * 3
+    said = board.deploy("status").stdout
+    assert "adapters   active" in said
+    assert "camera@door active" in said
+    assert board.deploy("rollback").returncode == 0
+    assert [board.release_of(one) for one in ("solosense-edge", *others)] == ["1.0"] * 4
+    board.path("etc/solosense/camera-door.toml").unlink()
+    done = board.install("1.0")
+    assert done.returncode == 0, done.stderr
+    assert [board.release_of(one) for one in others] == ["1.0", "", "1.0"], "its file is gone"
+    assert board.deploy("uninstall").returncode == 0
+    assert not list(board.path("etc/systemd").rglob("solosense*"))
+
+
+def test_a_camera_whose_file_bears_another_name_is_told_how_to_name_it(board, tmp_path):
+    (tmp_path / "door.toml").write_text("")
+    done = board.install("1.0", "--camera", str(tmp_path / "door.toml"))
+    assert done.returncode == 1
+    assert "door.toml, expected a file named as camera-door.toml" in done.stderr
+
+
+def test_adapters_of_your_own_are_installed_and_stay_with_updates(board, gateway, tmp_path):
+    pytest.importorskip("hatchling", reason="the package is built with hatchling")
+    for command in (
+        ["-m", "sensor_adapters", "new", "scale"],
+        ["-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index",
+         "-w", "wheels", "./solosense-scale"],
+    ):  # fmt: skip
+        env = os.environ | {"PYTHONPATH": str(ROOT)}
+        subprocess.run([sys.executable, *command], cwd=tmp_path, env=env, check=True)
+    options = {"NO_START": "yes", "PROGRAM": "real"}
+    done = board.install("1.0", "--adapters", str(gateway), "--no-start", **options)
+    assert done.returncode == 1
+    assert "devices.balance.adapter: adapter 'scale' is not installed" in done.stderr
+    assert "does not take /etc/solosense/adapters.toml" in done.stderr
+    assert not board.current
+    wheels = str(tmp_path / "wheels")
+    done = board.install("1.1", "--packages", wheels, "--no-start", **options)
+    assert done.returncode == 0, done.stderr
+    done = board.install("1.2", "--no-start", **options)
+    assert done.returncode == 0, done.stderr
+    assert list(board.path("opt/solosense/releases/1.2/packages").glob("solosense_scale-*.whl"))
+    done = board.install("1.3", "--packages", "none", "--no-start", **options)
+    assert "does not take /etc/solosense/adapters.toml" in done.stderr
+    assert board.current == "1.2"
+    done = board.install("1.4", "--packages", str(tmp_path), "--no-start", **options)
+    assert "holds no wheel (*.whl), expected a folder" in done.stderr
+
+
 @contextlib.contextmanager
 def sshd(folder: Path):
     """Run an ssh server of our own on loopback; yield the ssh command that reaches it."""
@@ -476,18 +571,18 @@ def systemd_analyze(*arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.mark.parametrize("name", ["edge", "bridge"])
+@pytest.mark.parametrize("name", UNITS)
 def test_a_unit_leaves_little_to_an_intruder(name):
     done = systemd_analyze(
         "security", "--offline=true", str(INSTALL / f"units/solosense-{name}.service")
     )
-    found = re.search(r"exposure level for solosense-\w+\.service: (\d+\.\d+)", done.stdout)
+    found = re.search(r"exposure level for solosense-\S+\.service: (\d+\.\d+)", done.stdout)
     assert found, done.stdout + done.stderr
     assert float(found[1]) < 3.0
 
 
 @pytest.mark.fault("F53")
-@pytest.mark.parametrize("name", ["edge", "bridge"])
+@pytest.mark.parametrize("name", UNITS)
 def test_a_unit_is_one_and_starts_again_what_fails_or_hangs(name, tmp_path):
     text = (INSTALL / f"units/solosense-{name}.service").read_text()
     lines = ["Restart=on-failure", "RestartPreventExitStatus=2"]

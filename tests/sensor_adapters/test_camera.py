@@ -1,6 +1,8 @@
 """The whole camera, as it runs: films and a network camera, real models, a real broker, a board."""
 
 import json
+import subprocess
+import sys
 import time
 from itertools import pairwise
 
@@ -299,6 +301,21 @@ def test_a_check_says_what_the_first_frame_shows_and_sends_nothing(tmp_path):
     assert found["people"] == 1
     assert found["stations"] == {"pack-1": "a person", "pack-2": "nobody"}
     assert not (tmp_path / "camera-outbox.db").exists()
+
+
+def test_a_file_is_checked_without_its_camera(tmp_path):
+    file, nowhere = tmp_path / "camera-door.toml", 'url = "rtsp://192.0.2.7/1"'
+    scene.one_stage(tmp_path / "one.onnx")
+    command = [sys.executable, "-m", "sensor_adapters", "check", str(file)]
+    for text, rc, words in (
+        (settings(1883, nowhere), 0, "is fine; onnx (CPU) runs one.onnx"),
+        (settings(1883, nowhere, 'pose = "two.onnx"'), 2, "two.onnx"),
+        (settings(1883, nowhere, 'pos = "one.onnx"'), 2, "camera-door.toml:12: model.pos"),
+    ):
+        file.write_text(text)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=live.ROOT, timeout=60)
+        assert done.returncode == rc, done.stderr
+        assert words in done.stdout + done.stderr
 
 
 def test_the_bench_looks_at_as_many_frames_as_it_says(tmp_path):

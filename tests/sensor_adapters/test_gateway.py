@@ -258,7 +258,10 @@ def test_rows_of_a_strangers_inertial_unit_are_an_inertial_unit(tmp_path):
     [
         (LID + 'propert = 1\n', "devices.lid.propert"),
         (LID.replace('property = "contact"\n', ""), "devices.lid.property is missing"),
-        (LID.replace("zigbee2mqtt", "zigbee"), "adapter 'zigbee' is not installed"),
+        (
+            LID.replace("zigbee2mqtt", "zigbee"),
+            "adapters.toml:6: devices.lid.adapter: adapter 'zigbee' is not installed",
+        ),
         (PRINTER.split("in_use")[0], "devices.printer.in_use is missing"),
         (LID.replace("pack-1", "Pack 1"), "devices.lid.station 'Pack 1' is not an id"),
         (DONE + 'badges = "EMP.*"\n', "badge_key_file"),

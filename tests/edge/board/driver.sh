@@ -52,12 +52,15 @@ make_environment() {
         if [[ ${PROGRAM:-real} == stub ]]; then
             { echo "#!$new/venv/bin/python -S" && cat "$here/program.py"; } >"$new/venv/bin/solosense-$one"
         else
-            printf '#!%s/venv/bin/python\nimport runpy\nrunpy.run_module("%s", run_name="__main__")\n' \
+            printf '#!%s/venv/bin/python\nimport runpy\nif __name__ == "__main__": runpy.run_module("%s", run_name="__main__")\n' \
                 "$new" "$module" >"$new/venv/bin/solosense-$one"
         fi
         chmod +x "$new/venv/bin/solosense-$one"
     done
 }
+
+eval "real_$(declare -f add_packages)"
+add_packages() { PIP_NO_INDEX=1 real_add_packages; }
 
 if [[ ${PROGRAM:-real} == stub ]]; then # nobody there to ask
     keeps_to_its_folder() { log_file=$var/solosense.db; }

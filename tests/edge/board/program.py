@@ -15,8 +15,14 @@ import time
 RELEASE = pathlib.Path(__file__).resolve().parents[2]
 
 
-def run(log: pathlib.Path, root: pathlib.Path) -> None:
-    """Write to the log, say that it began, and go on."""
+def run(root: pathlib.Path) -> None:
+    """Say that it began, and go on."""
+    (root / "run/fake-systemd/begun").touch()
+    time.sleep(3600)
+
+
+def write(log: pathlib.Path) -> None:
+    """Write to the log who is at work."""
     if not log.exists():
         shutil.copy(os.environ["EMPTY_LOG"], log)
     with sqlite3.connect(log) as db:
@@ -28,8 +34,6 @@ def run(log: pathlib.Path, root: pathlib.Path) -> None:
                 " SELECT migration_set, '9999_newer', applied_at FROM _sqlite_migrations LIMIT 1"
             )
     db.close()
-    (root / "run/fake-systemd/begun").touch()
-    time.sleep(3600)
 
 
 def main(command: str) -> int:
@@ -45,7 +49,9 @@ def main(command: str) -> int:
     elif command == "db":
         shutil.copy(log, sys.argv[-1])
     else:
-        run(log, root)
+        if pathlib.Path(__file__).name == "solosense-edge":
+            write(log)
+        run(root)
     return 0
 
 
