@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests import own_adapter
 from tests.sensor_adapters.camera_scene import one_stage
 
 ROOT = Path(__file__).parents[1]
@@ -176,13 +177,7 @@ def source(folder: Path, version: str = "", broken: str = "") -> Path:
 
 def carriers(folder: Path, root: Path, port: int = 8883) -> list[str]:
     """Make what a gateway with an adapter of one's own and a camera need; return the options."""
-    for command in (
-        ["-m", "sensor_adapters", "new", "scale"],
-        ["-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index",
-         "-w", "wheels", "./solosense-scale"],
-    ):  # fmt: skip
-        env = os.environ | {"PYTHONPATH": str(ROOT)}
-        subprocess.run([sys.executable, *command], cwd=folder, env=env, check=True)
+    packages = own_adapter.wheels(folder)
     adapters, camera = folder / "adapters.toml", folder / "camera-door.toml"
     adapters.write_text(ADAPTERS.format(port=port, user="gateway", more=""))
     camera.write_text(CAMERA.format(port=port, user="cam-1", more='device = "cam-1"'))
@@ -193,7 +188,7 @@ def carriers(folder: Path, root: Path, port: int = 8883) -> list[str]:
         "--adapters",
         str(adapters),
         "--packages",
-        str(folder / "wheels"),
+        str(packages),
         "--camera",
         str(camera),
     ]

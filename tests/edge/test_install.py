@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from edge.sqlite_log import SqliteLog
+from tests import own_adapter
 from tests.live import ROOT, free_port
 
 DRIVER = Path(__file__).parent / "board" / "driver.sh"
@@ -481,20 +482,13 @@ def test_a_camera_whose_file_bears_another_name_is_told_how_to_name_it(board, tm
 
 def test_adapters_of_your_own_are_installed_and_stay_with_updates(board, gateway, tmp_path):
     pytest.importorskip("hatchling", reason="the package is built with hatchling")
-    for command in (
-        ["-m", "sensor_adapters", "new", "scale"],
-        ["-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index",
-         "-w", "wheels", "./solosense-scale"],
-    ):  # fmt: skip
-        env = os.environ | {"PYTHONPATH": str(ROOT)}
-        subprocess.run([sys.executable, *command], cwd=tmp_path, env=env, check=True)
+    wheels = str(own_adapter.wheels(tmp_path))
     options = {"NO_START": "yes", "PROGRAM": "real"}
     done = board.install("1.0", "--adapters", str(gateway), "--no-start", **options)
     assert done.returncode == 1
     assert "devices.balance.adapter: adapter 'scale' is not installed" in done.stderr
     assert "does not take /etc/solosense/adapters.toml" in done.stderr
     assert not board.current
-    wheels = str(tmp_path / "wheels")
     done = board.install("1.1", "--packages", wheels, "--no-start", **options)
     assert done.returncode == 0, done.stderr
     done = board.install("1.2", "--no-start", **options)
