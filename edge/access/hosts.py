@@ -84,6 +84,12 @@ def read(config: SiteConfig, bridge: Path | None, gateway: Path | None, *cameras
         _is_of(config, file, camera.site, camera.node)
         _are_of(config, file, [(station, camera.device) for station in camera.stations])
     devices = tuple(camera.device for _, camera in watched)
+    for index, (file, camera) in enumerate(watched):
+        if camera.device in devices[:index]:
+            raise ConfigError(
+                f"{file.name}: device is {camera.device!r}, expected one of its own: it is that of"
+                f" {watched[devices.index(camera.device)][0].name}"
+            )
     return Hosts(tuple(carried), tuple(spoken), foreign, devices)
 
 

@@ -53,7 +53,7 @@ cameras_are() { # their ids: their accounts
     local files
     mapfile -t files < <(camera_files)
     "$new/venv/bin/python" -c 'import msgspec, pathlib, sys
-print(*(msgspec.toml.decode(pathlib.Path(one).read_bytes())["device"] for one in sys.argv[1:]))' "${files[@]}"
+print(*(msgspec.toml.decode(pathlib.Path(one).read_bytes()).get("device") for one in sys.argv[1:]))' "${files[@]}"
 }
 
 step_broker() { # before the proof, which looks whether the broker's certificate is the right one

@@ -168,7 +168,7 @@ kept() { # settings that are there, others that were given
 }
 
 check_settings() {
-    local kind file
+    local kind file seen='' twice
     for kind in site bridge adapters; do
         file=${given[$kind]:-}
         if [[ -n $file && ! -f $file ]]; then
@@ -178,14 +178,23 @@ check_settings() {
         fi
     done
     while read -r file; do
-        if [[ -n $file && ! ${file##*/} =~ ^camera-[a-z0-9_-]+\.toml$ ]]; then
+        if [[ -z $file ]]; then continue; fi
+        if [[ ! ${file##*/} =~ ^camera-[a-z0-9_-]+\.toml$ ]]; then
             is_wrong "--camera $file, expected a file named as camera-door.toml: a-z 0-9 _ -"
-        elif [[ -n $file && ! -f $file ]]; then
+        elif [[ ! -f $file ]]; then
             is_wrong "--camera $file is not there, expected a configuration"
-        elif [[ -n $file && -e $etc/${file##*/} ]] && ! cmp -s "$file" "$etc/${file##*/}"; then
+        elif [[ " $seen " == *" ${file##*/} "* ]]; then
+            is_wrong "--camera ${file##*/} was given twice, expected a name of its own for each"
+        elif [[ -e $etc/${file##*/} ]] && ! cmp -s "$file" "$etc/${file##*/}"; then
             kept "$etc/${file##*/}" "$file"
         fi
+        seen+=" ${file##*/}"
     done <<<"${given[camera]:-}"
+    while read -r file; do
+        if [[ -n $file && ! ${file##*/} =~ ^camera-[a-z0-9_-]+\.toml$ ]]; then
+            mind "$file is left alone: a camera's file is named as camera-door.toml"
+        fi
+    done < <(camera_files)
     if [[ -z ${given[site]:-} && ! -e $site ]]; then
         is_wrong "no configuration of the site, expected --site FILE; an example to begin with" \
             "is edge/install/site.toml"
@@ -199,6 +208,11 @@ check_settings() {
     if [[ $file != none ]] && ! compgen -G "$file/*.whl" >/dev/null; then
         is_wrong "--packages $file holds no wheel (*.whl), expected a folder with those of your" \
             "adapters, or the word none"
+    elif [[ $file != none ]]; then
+        twice=$(find "$file" -name '*.whl' -printf '%f\n' | cut -d- -f1 | sort | uniq -d | tr '\n' ' ')
+        if [[ -n $twice ]]; then
+            is_wrong "--packages $file holds several wheels of ${twice% }, expected one of each"
+        fi
     fi
     file=${given[onnx]:-none}
     if [[ $file != lock && $file != none && ! (-f $file && $file == *.whl) ]]; then

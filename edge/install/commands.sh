@@ -56,14 +56,14 @@ release_name() { # its version and what it is made of
     local version
     version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/pyproject.toml")
     echo "$version-$({
-        cd "$ROOT" && release_files | xargs -0 sha256sum
+        (cd "$ROOT" && release_files | xargs -0 sha256sum)
         case ${given[onnx]:-none} in
             none) ;;
             *.whl) sha256sum <"${given[onnx]}" ;;
             *) echo "${given[onnx]}" ;;
         esac
         if has_cameras; then echo cameras; fi
-        if has_packages; then (cd "${given[packages]}" && sha256sum -- *.whl 2>/dev/null); fi
+        if has_packages; then (cd "${given[packages]}" && LC_ALL=C && sha256sum -- *.whl 2>/dev/null); fi
     } | sha256sum | cut -c1-10)"
 }
 
@@ -118,7 +118,8 @@ certified() { # until when the broker's certificate holds; whether there is time
 }
 
 wheelhouse() { # what pip would take here, for a board with this Python and perhaps another machine
-    local folder=${given[wheelhouse]:-} python machine temporary pip one like=()
+    local folder=${given[wheelhouse]:-} python machine temporary pip one like=() extra=
+    if [[ ${CAMERAS:-} == yes ]]; then extra=,camera; fi
     if [[ -z $folder ]]; then wrong_use "wheelhouse needs a folder"; fi
     python=$(find_python)
     machine=${MACHINE:-$(uname -m)}
@@ -128,7 +129,7 @@ wheelhouse() { # what pip would take here, for a board with this Python and perh
     pip=("$temporary/venv/bin/python" -m pip --disable-pip-version-check -q)
     "${pip[@]}" install -c "$ROOT/constraints.txt" pip
     "${pip[@]}" install --dry-run --ignore-installed --report "$temporary/report" \
-        -c "$ROOT/constraints.txt" "${ROOT}[edge,bridge,signed,sparkplug${CAMERAS:+,camera}]" hatchling pip setuptools
+        -c "$ROOT/constraints.txt" "${ROOT}[edge,bridge,signed,sparkplug$extra]" hatchling pip setuptools
     "$temporary/venv/bin/python" -c 'import json, sys
 for one in json.load(open(sys.argv[1]))["install"]:
     about = one["metadata"]

@@ -102,6 +102,10 @@ options() {
                         patience_s=$2
                         ;;
                     camera) given[camera]+=${given[camera]:+$'\n'}$2 ;;
+                    packages | onnx | wheelhouse | bundles)
+                        given[$name]=$2
+                        if [[ $2 != none && $2 != lock && -e $2 ]]; then given[$name]=$(realpath "$2"); fi
+                        ;;
                     *) given[$name]=$2 ;;
                 esac
                 shift

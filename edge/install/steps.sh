@@ -36,6 +36,7 @@ step_folders() {
     folder "$var" solosense:solosense 750
     folder "$var/bundles" root:solosense 750
     folder "$var/backups" solosense:solosense 750
+    folder "$var/models" root:solosense 750
     link ../../var/lib/solosense/bundles "$etc/bundles"
 }
 
@@ -62,20 +63,24 @@ step_environment() {
 }
 
 make_release() { # the folder counts only once `complete` is in it
-    rm -rf "$new"
-    mkdir -p "$new/source"
+    local made=$new.made # aside: what it is made of may lie in the folder that it replaces
+    rm -rf "$made"
+    mkdir -p "$made/source"
     (cd "$ROOT" && release_files | tar c --no-recursion --null -T -) |
-        tar x --no-same-owner -C "$new/source"
+        tar x --no-same-owner -C "$made/source"
     case ${given[onnx]:-none} in
         none) ;;
-        lock) mkdir "$new/onnx" && touch "$new/onnx/lock" ;;
-        *) mkdir "$new/onnx" && cp "${given[onnx]}" "$new/onnx/" ;;
+        lock) mkdir "$made/onnx" && touch "$made/onnx/lock" ;;
+        *) mkdir "$made/onnx" && cp "${given[onnx]}" "$made/onnx/" ;;
     esac
+    if has_packages; then mkdir "$made/packages" && cp "${given[packages]}"/*.whl "$made/packages/"; fi
+    if has_cameras; then touch "$made/cameras"; fi
+    rm -rf "$new.old"
+    if [[ -e $new ]]; then mv -T "$new" "$new.old"; fi
+    mv -T "$made" "$new"
+    rm -rf "$new.old"
     make_environment
-    if has_packages; then
-        mkdir "$new/packages" && cp "${given[packages]}"/*.whl "$new/packages/"
-        add_packages
-    fi
+    if has_packages; then add_packages; fi
     chmod -R u=rwX,go=rX "$new"
     sync -f "$new"
     date -u +%FT%TZ >"$new/complete"
@@ -94,8 +99,10 @@ make_environment() {
     export PIP_CONSTRAINT=$new/source/constraints.txt PIP_BUILD_CONSTRAINT=$new/source/constraints.txt
     pip_install "$new/source[$extras]"
     if [[ $onnx == *.whl ]]; then
-        "$new/venv/bin/python" -m pip -q uninstall -y onnxruntime # cameras brought the CPU's, by the same name
-        pip_install "$onnx"
+        if has_cameras; then # which brought the CPU's, by the same name
+            "$new/venv/bin/python" -m pip uninstall -y onnxruntime >>"$new/install.log" 2>&1
+        fi
+        pip_install "$new/onnx/${onnx##*/}"
     fi
 }
 
@@ -152,17 +159,20 @@ copy_whole() {
 step_permissions() { # settings and secrets: root writes, the service reads what it needs
     if [[ -n $root || -n $dry_run ]]; then return; fi
     find "$etc" -maxdepth 1 -type f -exec chown root:solosense {} + -exec chmod 640 {} +
-    chown -R root:solosense "$var/bundles"
+    chown solosense:solosense "$var" # whoever made it
+    chown -R root:solosense "$var/bundles" "$var/models"
+    chmod -R u=rwX,g=rX,o= "$var/models"
     broker_permissions
 }
 
 step_proof() { # the new release judges settings, bundles and log before anything is switched to it
     act_quietly "check ${site#"$root"} with the new release" || return 0
-    local found one program package
+    local found one program package kept_at taken=()
     found=$(judged edge "$site" --json)
     engines=$("$new/venv/bin/python" -c 'import json, sys
 for one in json.load(sys.stdin)["bundles"]: print(one["bundle"], "runs on", one["engine"])' <<<"$found")
     keeps_to_its_folder "$site" edge log.path
+    log_file=$kept_at
     for one in $(carriers); do
         case $one in
             bridge) program=bridge package=firmware_bridge ;;
@@ -171,6 +181,11 @@ for one in json.load(sys.stdin)["bundles"]: print(one["bundle"], "runs on", one[
         esac
         judged "$program" "$(file_of "$one")" >/dev/null
         keeps_to_its_folder "$(file_of "$one")" "$package" outbox.path
+        if [[ " ${taken[*]} " == *" $kept_at "* ]]; then
+            fail "$(file_of "$one"): outbox.path is $kept_at, expected another: it is that of another" \
+                "of these files. What ran goes on"
+        fi
+        taken+=("$kept_at")
     done
 }
 
@@ -193,7 +208,7 @@ judged() { # program, file, more...: what its check prints
 }
 
 as_service() { # command...: as the user that will run it, who must be able to read everything
-    if [[ -n $root ]]; then "$@"; else runuser -u solosense -- "$@"; fi
+    if [[ -n $root ]]; then "$@"; else (cd / && runuser -u solosense -- "$@"); fi
 }
 
 keeps_to_its_folder() { # file, package, key
@@ -206,7 +221,7 @@ print(operator.attrgetter(sys.argv[3])(config))' "$@")
         fail "${1#"$root"}: $3 is $path, expected a file below ${var#"$root"}: the service may" \
             "write nowhere else. What ran goes on"
     fi
-    if [[ $2 == edge ]]; then log_file=$path; fi
+    kept_at=$path
 }
 
 step_units() { # linked through `current`: the switch changes program and units in one move
@@ -214,7 +229,7 @@ step_units() { # linked through `current`: the switch changes program and units 
     for one in edge bridge adapters camera@; do
         link "$units/solosense-$one.service" "$system/solosense-$one.service"
     done
-    for one in edge $(carriers); do
+    for one in edge $(carriers); do # each is a word: see `carriers`
         link "../solosense-${one/@*/@}.service" "$(wanted "solosense-$one")"
     done
     for one in $(services); do

@@ -39,16 +39,24 @@ step_switch() {
 
 wanted() { echo "$system/multi-user.target.wants/$1.service"; } # service: it is switched on
 
-services() { # that are switched on, the board's own first
-    if [[ -L $(wanted solosense-edge) || -n $dry_run ]]; then echo solosense-edge; fi
-    compgen -G "$system/multi-user.target.wants/solosense-*.service" |
-        sed 's:.*/::; s:\.service$::; /^solosense-edge$/d' || true
+services() { # of ours that are switched on, the board's own first
+    local one
+    for one in edge bridge adapters; do
+        if [[ -L $(wanted "solosense-$one") ]]; then echo "solosense-$one"; fi
+    done
+    { compgen -G "$(wanted 'solosense-camera@*')" || true; } | sed 's:.*/::; s:\.service$::'
+}
+
+due() { # services that are to run
+    if [[ -z $dry_run ]]; then services; else { echo edge && carriers; } | sed 's:^:solosense-:'; fi
 }
 
 switch_off() { # service
-    if [[ -z $no_start ]]; then act "stop $1" systemctl stop "$1" 9>&-; fi
+    if [[ -z $no_start ]]; then act "stop $1" stop_now "$1"; fi
     remove "$(wanted "$1")"
 }
+
+stop_now() { systemctl stop "$1" 9>&- || true; } # one whose unit is gone can not be asked
 
 runs_current() { # service: it runs, and from the release that `current` names
     local pid
@@ -61,7 +69,7 @@ step_start() {
     local one
     if [[ -n $no_start ]]; then return; fi
     if ((changed)) && [[ -z $dry_run ]]; then systemctl daemon-reload 9>&-; fi
-    for one in $(services); do
+    for one in $(due); do
         if [[ -n $dry_run ]] || ! runs_current "$one"; then start_one "$one"; fi
     done
 }
@@ -80,11 +88,10 @@ ask_health() { # more arguments...: what the program that runs says of itself
     "$opt/current/venv/bin/solosense-edge" health "$site" "$@"
 }
 
-answers() { # the services run, and the board answers through its broker
-    local one
-    for one in $(services); do
-        systemctl -q is-active "$one" && runs_current "$one" || return 1
-    done
+is_up() { systemctl -q is-active "$1" && runs_current "$1"; }
+
+answers() { # the board runs, and answers through its broker
+    is_up solosense-edge || return 1
     # What is wrong with sensors, disk or heat does not speak against a release; it is said later.
     said_health=$(ask_health --json 2>/dev/null) || [[ $(in_json answered <<<"$said_health" 2>/dev/null) == True ]]
 }
@@ -110,6 +117,7 @@ step_gate() {
     act_quietly "wait until it is healthy, at most $patience_s s; else go back" || return 0
     if wait_healthy; then
         if [[ ! -e $(healthy_mark "$release") ]]; then touch "$(healthy_mark "$release")"; fi
+        mind_carriers
         mind_problems
         return
     fi
@@ -126,6 +134,13 @@ step_gate() {
         "solosense-edge, and INSTALL.md"
 }
 
+mind_carriers() { # one that does not run stops no update: the board works without it
+    local one
+    for one in $(services); do
+        is_up "$one" || mind "$one does not run; journalctl -u $one says why"
+    done
+}
+
 mind_problems() { # of sensors, mostly: they do not stop an update
     local one
     while read -r one; do
@@ -133,6 +148,16 @@ mind_problems() { # of sensors, mostly: they do not stop an update
     done < <("$new/venv/bin/python" -S -c '
 import json, sys
 print(*json.load(sys.stdin)["problems"], sep="\n")' <<<"$said_health")
+}
+
+switch_off_unknown() { # services of which the release that is current knows nothing
+    local one
+    for one in $(services); do
+        if [[ ! -e $system/${one/@*/@}.service ]]; then switch_off "$one"; fi
+    done
+    for one in "$system"/solosense-{adapters,camera@}.service; do
+        if [[ -L $one && ! -e $one ]]; then remove "$one"; fi
+    done
 }
 
 go_back() { # keep | copy | if-needed: what becomes of the log
@@ -146,6 +171,7 @@ go_back() { # keep | copy | if-needed: what becomes of the log
             wish_for_copy "$copy" "$log.restore-$(previous)"
     fi
     link "releases/$(previous)" "$opt/current"
+    if [[ -z $dry_run ]]; then switch_off_unknown; fi
     start_current
     remove "$(healthy_mark "$left")"
 }
@@ -158,6 +184,7 @@ start_current() { # after a way back
             ask_health >&2 || true
             fail "$(current) is not healthy either; look at journalctl -u solosense-edge"
         fi
+        if [[ -z $dry_run ]]; then mind_carriers; fi
     fi
 }
 

@@ -26,14 +26,17 @@ carriers() { # what stands between devices and the broker here: whose settings a
     for one in bridge adapters; do
         if [[ -e ${!one} || -n ${given[$one]:-} ]]; then echo "$one"; fi
     done
-    { camera_files && echo "${given[camera]:-}"; } | sed -n 's:^.*/*camera-\(.*\)\.toml$:camera@\1:p' | sort -u
+    { camera_files && echo "${given[camera]:-}"; } |
+        sed -n 's:.*/::; s:^camera-\([a-z0-9_-]*\)\.toml$:camera@\1:p' | sort -u
 }
 
 camera_files() { # that are there
     compgen -G "$etc/camera-*.toml" || true
 }
 
-has_cameras() { [[ $(carriers) == *camera@* ]]; }
+has_cameras() { # or had: what they need stays with updates, as what was given does
+    [[ -e $opt/current/cameras || $(carriers) == *camera@* ]]
+}
 
 file_of() { # carrier: its settings
     case $1 in

@@ -208,8 +208,8 @@ def _check_source(file: str, source: SourceConfig) -> None:
     else:
         need(file, not source.username, "source.username", source.username, "none without a url")
     if source.file:
-        there = Path(source.file).is_file()
-        need(file, there, "source.file", source.file, "a video file that is there")
+        there = _is_readable(source.file)
+        need(file, there, "source.file", source.file, "a video file that is there and may be read")
     rate_hz = source.rate_hz
     need(file, 0 <= rate_hz <= 1000, "source.rate_hz", rate_hz, "0 (every frame) to 1000")
     start_us = source.start_us
@@ -217,10 +217,15 @@ def _check_source(file: str, source: SourceConfig) -> None:
     need(file, fine, "source.start_us", start_us, "microseconds before the year 2100")
 
 
+def _is_readable(path: str) -> bool:
+    """Return whether a file is there and this user may read it."""
+    return os.access(path, os.R_OK) and Path(path).is_file()
+
+
 def _check_model(file: str, model: ModelConfig) -> None:
     for key, path in (("pose", model.pose), ("detector", model.detector)):
-        there = not path or Path(path).is_file()
-        need(file, there, f"model.{key}", path, "an ONNX file that is there")
+        there = not path or _is_readable(path)
+        need(file, there, f"model.{key}", path, "an ONNX file that is there and may be read")
     need(file, bool(model.pose), "model.pose", model.pose, "an ONNX file")
     fine = model.provider in PROVIDERS
     need(file, fine, "model.provider", model.provider, f"one of {', '.join(PROVIDERS)}")

@@ -30,6 +30,26 @@ class ModelError(Exception):
     """A model can not be used; the text names file, found and expected."""
 
 
+def has_provider(provider: str) -> bool:
+    """Return whether this machine's ONNX Runtime has what a word of ``PROVIDERS`` asks for.
+
+    Raises:
+        ModelError: there is no ONNX Runtime.
+    """
+    wanted = f"{PROVIDERS[provider][0]}ExecutionProvider"
+    return provider == "auto" or wanted in _runtime().get_available_providers()
+
+
+def _runtime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ModelError(
+            f"no ONNX Runtime ({error}), expected it: pip install solosense[camera]"
+        ) from error
+    return onnxruntime
+
+
 class PoseModel:
     """A loaded model with one input, (N, 3, H, W) float32."""
 
@@ -48,12 +68,7 @@ class PoseModel:
             ModelError: no ONNX Runtime, no model, another input, or another provider than the
                 one that was asked for.
         """
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise ModelError(
-                f"no ONNX Runtime ({error}), expected it: pip install solosense[camera]"
-            ) from error
+        onnxruntime = _runtime()
         self.file = path.name
         have = onnxruntime.get_available_providers()
         wanted = [f"{one}ExecutionProvider" for one in PROVIDERS[provider]]

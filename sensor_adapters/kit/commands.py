@@ -92,7 +92,8 @@ def _card(card: Any) -> dict[str, Any]:
 
 def _check_file(file: Path) -> None:
     raw = _or_fail(lambda: toml(file, "adapters.toml or a camera's configuration"))
-    if "source" in raw:
+    is_gateway = "devices" in raw or "scanners" in raw
+    if not is_gateway and raw.keys() & {"device", "source", "model", "stations"}:
         _check_camera(file)
     else:
         _check_gateway(file)
@@ -101,7 +102,7 @@ def _check_file(file: Path) -> None:
 def _check_camera(file: Path) -> None:
     from sensor_adapters.cameras import config as camera_config
     from sensor_adapters.cameras.pose_estimator import Estimator, open_estimator
-    from sensor_adapters.cameras.pose_model import ModelError
+    from sensor_adapters.cameras.pose_model import ModelError, has_provider
 
     def look() -> Estimator:
         with located(file):
@@ -109,9 +110,14 @@ def _check_camera(file: Path) -> None:
             config.broker.password()
             config.source.address()
         try:
+            if not has_provider(provider := config.model.provider):
+                raise ConfigError(
+                    f"{file.name}: model.provider is {provider!r}, expected one that this ONNX"
+                    " Runtime has, or auto"
+                )
             return open_estimator(replace(config.model, provider="cpu"))
         except ModelError as error:
-            raise ConfigError(str(error)) from error
+            raise ConfigError(f"{file.name}: {error}") from error
 
     estimator = _or_fail(look)
     names = " and ".join(model.file for model in estimator.models)

@@ -99,6 +99,14 @@ def refused(file: Path, *more: str) -> tuple[int, str]:
     return done.exit_code, done.stderr
 
 
+def test_two_cameras_are_not_one_device(tmp_path):
+    file = site(tmp_path)
+    (tmp_path / "camera-door.toml").write_text(CAMERA)
+    rc, said = refused(file)
+    assert rc == 2
+    assert "camera-door.toml: device is 'cam-1', expected one of its own" in said
+
+
 def test_a_camera_named_by_its_file_has_its_account_as_the_one_that_is_alone(tmp_path):
     file = site(tmp_path)
     (tmp_path / "camera.toml").rename(tmp_path / "camera-door.toml")

@@ -473,6 +473,99 @@ def test_gateway_and_cameras_start_with_the_board_and_go_back_with_it(board, gat
     assert not list(board.path("etc/systemd").rglob("solosense*"))
 
 
+def test_what_does_not_run_beside_the_board_is_named_and_stops_no_release(board, gateway):
+    board.install("1.0")
+    done = board.install("1.1", "--adapters", str(gateway), MARKS="lame")
+    assert done.returncode == 0, done.stderr
+    assert "solosense-adapters does not run; journalctl -u solosense-adapters" in done.stderr
+    assert board.runs == "1.1"
+    assert board.install("1.2").returncode == 0
+    assert board.release_of("solosense-adapters") == "1.2"
+    done = board.deploy("rollback")
+    assert done.returncode == 0, done.stderr
+    assert "solosense-adapters does not run" in done.stderr
+
+
+def test_a_release_that_knows_nothing_of_a_service_is_a_way_back_too(board, gateway):
+    board.install("1.0")
+    units = board.path("opt/solosense/releases/1.0/source/edge/install/units")
+    (units / "solosense-adapters.service").unlink()
+    assert board.install("1.1", "--adapters", str(gateway)).returncode == 0
+    done = board.deploy("rollback")
+    assert done.returncode == 0, done.stderr
+    assert (board.runs, board.release_of("solosense-adapters")) == ("1.0", "")
+    assert not list(board.path("etc/systemd").rglob("solosense-adapters*"))
+    assert board.install("1.1").returncode == 0
+    assert board.release_of("solosense-adapters") == "1.1"
+
+
+def test_a_unit_of_somebody_else_is_left_alone(board):
+    theirs = board.path("etc/systemd/system/multi-user.target.wants/solosense-backup.service")
+    theirs.parent.mkdir(parents=True)
+    theirs.symlink_to("../solosense-backup.service")
+    assert board.install("1.0").returncode == 0
+    assert board.deploy("uninstall").returncode == 0
+    assert theirs.is_symlink()
+
+
+def test_two_that_would_share_an_outbox_are_refused(board, gateway, tmp_path):
+    pytest.importorskip("onnx", reason="a camera's model is made with onnx")
+    one_stage = pytest.importorskip("tests.sensor_adapters.camera_scene").one_stage
+    one_stage(tmp_path / "one.onnx")
+    camera = ADAPTERS.partition("[devices")[0] + (
+        f'[source]\nurl = "rtsp://192.0.2.7/1"\n[model]\npose = "{tmp_path}/one.onnx"\n'
+        "[stations.pack-1]\n"
+    )
+    files = []
+    for name in ("door", "my-camera-2"):
+        text = camera.replace('"/var/lib', f'"{board.root}/var/lib')
+        file = tmp_path / f"camera-{name}.toml"
+        file.write_text(text.replace("[broker]", f'device = "{name}"\n[broker]'))
+        files += ["--camera", str(file)]
+    done = board.install("1.0", *files, "--no-start", NO_START="yes", PROGRAM="real")
+    assert done.returncode == 1
+    assert "camera-my-camera-2.toml: outbox.path is" in done.stderr
+    assert "expected another" in done.stderr
+
+
+def test_a_release_bears_another_name_with_other_adapters_wherever_one_stands(board, tmp_path):
+    def name(*arguments: str) -> str:
+        done = subprocess.run(
+            [str(DRIVER), "install", "--site", str(board.site), "--dry-run", *arguments,
+             "--root", str(board.root)],
+            env=board.env | {"RELEASE": "real"}, capture_output=True, text=True, cwd=tmp_path,
+            check=True,
+        )  # fmt: skip
+        found = re.search(r"installing (\S+) would", done.stderr)
+        assert found, done.stderr
+        return found[1]
+
+    (tmp_path / "wheels").mkdir()
+    wheel = tmp_path / "wheels" / "solosense_scale-0.1.0-py3-none-any.whl"
+    wheel.write_text("one")
+    one = name("--packages", "wheels")
+    assert one == name("--packages", str(tmp_path / "wheels")) != name()
+    wheel.write_text("another")
+    assert one != name("--packages", "wheels")
+    (tmp_path / "wheels" / "solosense_scale-0.2.0-py3-none-any.whl").write_text("newer")
+    done = board.install("1.0", "--packages", str(tmp_path / "wheels"))
+    assert "several wheels of solosense_scale, expected one of each" in done.stderr
+
+
+def test_a_release_that_is_made_anew_keeps_what_it_was_given(board, gateway, tmp_path):
+    packages = str(own_adapter.wheels(tmp_path))
+    files = ["--adapters", str(gateway), "--packages", packages]
+    options = {"NO_START": "yes", "PROGRAM": "real"}
+    done = board.install("1.0", *files, "--no-start", **options)
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(board.path("opt/solosense/releases/1.0/venv"))  # its Python went with the system
+    shutil.rmtree(packages)
+    done = board.install("1.0", "--no-start", **options)
+    assert done.returncode == 0, done.stderr
+    assert list(board.path("opt/solosense/current/packages").glob("solosense_scale-*.whl"))
+    assert sorted(p.name for p in board.path("opt/solosense/releases").iterdir()) == ["1.0"]
+
+
 def test_a_camera_whose_file_bears_another_name_is_told_how_to_name_it(board, tmp_path):
     (tmp_path / "door.toml").write_text("")
     done = board.install("1.0", "--camera", str(tmp_path / "door.toml"))

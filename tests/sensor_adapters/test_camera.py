@@ -18,6 +18,7 @@ pytest.importorskip("cv2", reason="the extra camera is not installed")
 pytest.importorskip("onnxruntime", reason="the extra camera is not installed")
 pytest.importorskip("onnx", reason="the extra export is not installed")
 
+from sensor_adapters.cameras.pose_model import has_provider
 from tests.sensor_adapters import camera_scene as scene
 from tests.sensor_adapters.camera_scene import camera, settings
 from tests.sensor_adapters.rtsp_camera import RtspCamera
@@ -307,10 +308,13 @@ def test_a_file_is_checked_without_its_camera(tmp_path):
     file, nowhere = tmp_path / "camera-door.toml", 'url = "rtsp://192.0.2.7/1"'
     scene.one_stage(tmp_path / "one.onnx")
     command = [sys.executable, "-m", "sensor_adapters", "check", str(file)]
+    cuda = settings(1883, nowhere, 'pose = "one.onnx"\nprovider = "cuda"')
     for text, rc, words in (
+        (cuda, 0, "is fine") if has_provider("cuda") else (cuda, 2, "or auto"),
         (settings(1883, nowhere), 0, "is fine; onnx (CPU) runs one.onnx"),
         (settings(1883, nowhere, 'pose = "two.onnx"'), 2, "two.onnx"),
         (settings(1883, nowhere, 'pos = "one.onnx"'), 2, "camera-door.toml:12: model.pos"),
+        (settings(1883, nowhere).replace("[source]", "[sourc]"), 2, "sourc is not a setting"),
     ):
         file.write_text(text)
         done = subprocess.run(command, capture_output=True, text=True, cwd=live.ROOT, timeout=60)

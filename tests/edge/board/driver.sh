@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # deploy.sh on a make-believe board: everything is real but the packages of the system, the users,
 # systemd (see systemctl beside this) and pip: the environment borrows the tests' packages.
-# KILL_AFTER=n: killed when it is about to do act n + 1.  RELEASE: what it calls itself.
+# KILL_AFTER=n: killed when it is about to do act n + 1.  RELEASE: what it calls itself, or `real`.
 # PROGRAM=stub: a program that starts at once instead of the real one; MARKS: see program.py.
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -25,7 +25,10 @@ before_act() {
 
 now_s() { echo "${NOW_S:-$(date +%s)}"; }
 
-release_name() { echo "${RELEASE:-1.0}"; }
+eval "real_$(declare -f release_name)"
+release_name() {
+    if [[ ${RELEASE:-1.0} == real ]]; then real_release_name; else echo "${RELEASE:-1.0}"; fi
+}
 
 eval "real_$(declare -f release_files)"
 release_files() { # the program itself is the tests' own
@@ -63,7 +66,9 @@ eval "real_$(declare -f add_packages)"
 add_packages() { PIP_NO_INDEX=1 real_add_packages; }
 
 if [[ ${PROGRAM:-real} == stub ]]; then # nobody there to ask
-    keeps_to_its_folder() { log_file=$var/solosense.db; }
+    keeps_to_its_folder() {
+        if [[ $2 == edge ]]; then kept_at=$var/solosense.db; else kept_at=$var/${1##*/}.db; fi
+    }
     log_path() { echo "$var/solosense.db"; }
 fi
 

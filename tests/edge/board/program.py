@@ -1,7 +1,7 @@
 """A program that starts at once: check, health and run as the installation knows them.
 
-In its release's folder, a file `ill` makes it unhealthy, and `newer` makes it turn the log into one
-that only it can write to.
+In its release's folder, a file `ill` makes it unhealthy, `lame` ends what runs beside the board,
+and `newer` makes it turn the log into one that only it can write to.
 """
 
 import json
@@ -48,6 +48,8 @@ def main(command: str) -> int:
         return 1
     elif command == "db":
         shutil.copy(log, sys.argv[-1])
+    elif (RELEASE / "lame").exists() and pathlib.Path(__file__).name != "solosense-edge":
+        return 2
     else:
         if pathlib.Path(__file__).name == "solosense-edge":
             write(log)
