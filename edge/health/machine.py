@@ -4,6 +4,7 @@ What a machine does not say is None, never a guess. Sources: the kernel's docume
 ``/sys/class/thermal`` (sysfs-api), of ``cpufreq``, and of ``/proc/<pid>/io``.
 """
 
+import ctypes
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,19 @@ class Machine:
             if line.startswith(name):
                 return int(line.split()[1])
         return None
+
+
+_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+
+def give_back_memory() -> None:
+    """Let the system have memory that is free and lies between what is held.
+
+    The C library keeps it, so that after each batch that is larger than all before this program
+    would hold more for good. Only glibc can do it (``malloc_trim(3)``); elsewhere nothing is done.
+    """
+    if _trim is not None:
+        _trim(ctypes.c_size_t(0))
 
 
 def _text(path: Path) -> str | None:
