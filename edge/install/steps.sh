@@ -25,7 +25,14 @@ apt_install() {
 }
 
 step_user() {
-    if [[ -n $root ]] || id -u solosense >/dev/null 2>&1; then return; fi
+    local group
+    if [[ -n $root ]]; then return; fi
+    for group in dialout input video render; do # of devices: a unit that names one needs it to be there
+        if ! getent group "$group" >/dev/null; then
+            act "add the system's group $group" groupadd --system "$group"
+        fi
+    done
+    if id -u solosense >/dev/null 2>&1; then return; fi
     act "add the user solosense, which can not log in" useradd --system --user-group \
         --home-dir /var/lib/solosense --no-create-home --shell /usr/sbin/nologin solosense
 }
