@@ -179,6 +179,17 @@ def open_engine(bundle: Bundle, prefer: str = "litert", threads: int = 1) -> Eng
     )
 
 
+def make_ready(engine: Engine, bundle: Bundle, stations: int) -> None:
+    """Ask once in each batch size that so many stations can make: work finds all of it loaded.
+
+    Else the first burst would wait for that, and memory would grow with it for good.
+    """
+    reference = bundle.reference()
+    first = {name: reference[f"in.{name}"][:1] for name in bundle.manifest.tensor_inputs}
+    for power in range(1, (stations - 1).bit_length() + 1):
+        engine.infer({name: np.repeat(value, 1 << power, 0) for name, value in first.items()})
+
+
 def _check_reference(engine: Engine, bundle: Bundle, kind: str) -> None:
     """Replay the reference, the engine's own state carried, and refuse other answers."""
     reference, manifest = bundle.reference(), bundle.manifest

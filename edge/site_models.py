@@ -9,7 +9,7 @@ from pathlib import Path
 from edge import bundle as bundles, bundle_signature, checkpoint
 from edge.bundle import MANIFEST, BundleError, Manifest
 from edge.config import SiteConfig, Station
-from edge.engine import open_engine
+from edge.engine import make_ready, open_engine
 from edge.inference import Model
 from edge.records import ModelRecord, Record, StationRecord
 from edge.relay import Relay, RelayError
@@ -42,6 +42,12 @@ def load_models(config: SiteConfig, known: Mapping[str, Model] | None = None) ->
     said = [*wrong.values(), *_unfit(config, models)]
     if said:
         raise ConfigError("\n".join(said))
+    running = {id(model.engine) for model in (known or {}).values()}
+    for folder, model in models.items():
+        if id(model.engine) in running:  # at work, in another thread
+            continue
+        stations = sum(folder in station.bundles for station in config.stations.values())
+        make_ready(model.engine, model.bundle, stations)
     return models
 
 

@@ -2,6 +2,7 @@
 
 import sys
 import types
+from typing import ClassVar
 
 import msgspec
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from edge import bundle as bundles
 from edge.bundle import BundleError
-from edge.engine import LiteRtEngine, open_engine
+from edge.engine import LiteRtEngine, make_ready, open_engine
 from tests import live
 
 NAMES = ("imu", "camera", "iot")
@@ -93,6 +94,21 @@ def test_a_decoder_that_a_board_could_not_live_with_is_refused(changes, told, tm
     decoders = (msgspec.structs.replace(first, **changes), *others)
     with pytest.raises(BundleError, match=told):
         bundles.write(tmp_path, msgspec.structs.replace(imu.manifest, decoders=decoders))
+
+
+@pytest.mark.parametrize(("stations", "sizes"), [(1, []), (2, [2]), (5, [2, 4, 8])])
+def test_an_engine_is_asked_before_work_in_every_size_that_its_stations_can_make(stations, sizes):
+    class Asked:
+        name = "asked"
+        seen: ClassVar[list[int]] = []
+
+        def infer(self, tensors):
+            self.seen.append(len(tensors["state"]))
+            return tensors
+
+    Asked.seen.clear()
+    make_ready(Asked(), bundles.load(live.BUNDLES / "imu"), stations)
+    assert Asked.seen == sizes
 
 
 def test_a_stations_answer_does_not_depend_on_the_size_of_the_call(bundle):
