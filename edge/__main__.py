@@ -14,7 +14,6 @@ from edge.access.command import access
 from edge.bundle import BundleError
 from edge.config import SiteConfig
 from edge.health import commands as health_commands
-from edge.health.machine import share_memory
 from edge.inbox import BrokerRefused
 from edge.inference import Model
 from edge.service import Service
@@ -46,7 +45,6 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
 ) -> None:
     """Run until SIGTERM or Ctrl-C; then end what is open and close the log."""
-    share_memory()
     log_to_stderr(verbose=verbose)
     stop, hung_up = until_stopped(), hang_ups()
     try:

@@ -17,7 +17,6 @@ from edge.config import SiteConfig
 from edge.delivery import Batch, Delivery
 from edge.going_on import Trial, go_on
 from edge.health.load import MOST_MESSAGES, most_messages
-from edge.health.machine import give_back_memory
 from edge.health.report import BoardHealth, timed
 from edge.inbox import Inbox
 from edge.inference import Model
@@ -149,7 +148,6 @@ class Service:
                             self._delivery.pending += of_devices(station)
                     self._delivery.send_left()
                     self._publish_health()
-                    give_back_memory()
         except BaseException:  # nothing is acknowledged: the next start goes on where this was
             self._inbox.stop(self._announce.status("offline", self._clock.now_us()))
             self._log.close()

@@ -36,23 +36,21 @@ def load_models(config: SiteConfig, known: Mapping[str, Model] | None = None) ->
         for folder in station.bundles:
             if folder not in models and folder not in wrong:
                 try:
-                    models[folder] = _model(Path(folder), known or {}, signer)
+                    stations = sum(folder in one.bundles for one in config.stations.values())
+                    models[folder] = _model(Path(folder), known or {}, signer, stations)
                 except BundleError as error:
                     wrong[folder] = f"stations.{id_}.bundles: {error}"
     said = [*wrong.values(), *_unfit(config, models)]
     if said:
         raise ConfigError("\n".join(said))
-    running = {id(model.engine) for model in (known or {}).values()}
-    for folder, model in models.items():
-        if id(model.engine) in running:  # at work, in another thread
-            continue
-        stations = sum(folder in station.bundles for station in config.stations.values())
-        make_ready(model.engine, model.bundle, stations)
     return models
 
 
 def _model(
-    folder: Path, known: Mapping[str, Model], signer: bundle_signature.PublicKey | None
+    folder: Path,
+    known: Mapping[str, Model],
+    signer: bundle_signature.PublicKey | None,
+    stations: int,
 ) -> Model:
     if folder.is_file():
         raise BundleError(f"{folder}: found a file, expected a model bundle's folder")
@@ -65,8 +63,11 @@ def _model(
     if signer is not None:
         bundle_signature.check(folder, signer)
     loaded = bundles.load(folder)
-    same = known.get(loaded.sha256)
-    return Model(loaded, same.engine if same else open_engine(loaded))
+    if same := known.get(loaded.sha256):
+        return Model(loaded, same.engine)  # at work, in another thread
+    engine = open_engine(loaded)
+    make_ready(engine, loaded, stations)
+    return Model(loaded, engine)
 
 
 def _unfit(config: SiteConfig, models: dict[str, Model]) -> Iterator[str]:

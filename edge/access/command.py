@@ -77,10 +77,7 @@ def access(
             config,
             bridge or _there(beside / "bridge.toml"),
             gateway or _there(beside / "adapters.toml"),
-            *(
-                camera
-                or [*sorted(beside.glob("camera.toml")), *sorted(beside.glob("camera-*.toml"))]
-            ),
+            *(camera or [*beside.glob("camera.toml"), *sorted(beside.glob("camera-*.toml"))]),
         )
         users = accounts(config, found)
     except ConfigError as error:

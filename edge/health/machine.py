@@ -4,7 +4,6 @@ What a machine does not say is None, never a guess. Sources: the kernel's docume
 ``/sys/class/thermal`` (sysfs-api), of ``cpufreq``, and of ``/proc/<pid>/io``.
 """
 
-import ctypes
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,31 +91,6 @@ class Machine:
             if line.startswith(name):
                 return int(line.split()[1])
         return None
-
-
-_libc = ctypes.CDLL(None)
-_trim, _mallopt = getattr(_libc, "malloc_trim", None), getattr(_libc, "mallopt", None)
-_ARENA_MAX = -8  # M_ARENA_MAX in glibc's malloc.h
-
-
-def share_memory() -> None:
-    """Let all threads take memory from one place; before the first thread begins.
-
-    Else glibc gives each a place of its own, which what came in a burst makes larger for good.
-    They wait for each other in Python anyway.
-    """
-    if _trim is not None and _mallopt is not None:  # both: glibc
-        _mallopt(_ARENA_MAX, 1)
-
-
-def give_back_memory() -> None:
-    """Let the system have memory that is free and lies between what is held.
-
-    The C library keeps it, so that after each batch that is larger than all before this program
-    would hold more for good. Only glibc can do it (``malloc_trim(3)``); elsewhere nothing is done.
-    """
-    if _trim is not None:
-        _trim(ctypes.c_size_t(0))
 
 
 def _text(path: Path) -> str | None:

@@ -37,11 +37,10 @@ in_json() { # key: its value in the JSON that is read
 }
 
 broker_permissions() { # the programs of the board read their own secrets, root alone the others
-    local one name
+    local one name ours
     if [[ ! -d $broker/secrets ]]; then return; fi
     chgrp solosense "$broker/secrets" "$broker/clients"
     chmod 750 "$broker/secrets" "$broker/clients"
-    local ours
     ours=" edge bridge gateway $(cameras_are) "
     for one in "$broker"/secrets/* "$broker"/clients/*; do
         name=${one##*/}

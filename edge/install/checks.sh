@@ -209,7 +209,7 @@ check_settings() {
         is_wrong "--packages $file holds no wheel (*.whl), expected a folder with those of your" \
             "adapters, or the word none"
     elif [[ $file != none ]]; then
-        twice=$(find "$file" -name '*.whl' -printf '%f\n' | cut -d- -f1 | sort | uniq -d | tr '\n' ' ')
+        twice=$(find "$file" -maxdepth 1 -name '*.whl' -printf '%f\n' | cut -d- -f1 | sort | uniq -d | tr '\n' ' ')
         if [[ -n $twice ]]; then
             is_wrong "--packages $file holds several wheels of ${twice% }, expected one of each"
         fi

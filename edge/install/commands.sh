@@ -148,7 +148,8 @@ for one in json.load(open(sys.argv[1]))["install"]:
 uninstall() {
     local one
     for one in $(services); do switch_off "$one"; done
-    remove "$system"/solosense-{edge,bridge,adapters,camera@}.service "$system/solosense-edge.service.d/gpu.conf" "$rules"
+    remove "$system"/solosense-{edge,bridge,adapters,camera@}.service \
+        "$system/solosense-edge.service.d/gpu.conf" "$rules"
     if [[ -e $system/mosquitto.service.d/solosense.conf ]]; then
         remove "$system/mosquitto.service.d/solosense.conf"
         was_broker=yes

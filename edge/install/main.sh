@@ -32,8 +32,8 @@ install
   --site FILE         configuration of the site, for the first time; one that is there is kept
   --bridge FILE       configuration of the bridge for serial ports, likewise
   --adapters FILE     configuration of the gateway for devices that speak in their own way, likewise
-  --bundles DIR       model bundles of your own, each a folder in DIR
   --camera FILE       configuration of a camera, camera-NAME.toml, likewise; repeat it for several
+  --bundles DIR       model bundles of your own, each a folder in DIR
   --packages DIR      adapters of your own: DIR holds their wheels. Remembered; `none` for no longer
   --listen ADDRESS    where the broker listens (127.0.0.1); 0.0.0.0: everywhere, for devices of
                       the network. Remembered
