@@ -185,7 +185,8 @@ def bench(
         return
     table = Table(*rows[0])
     for row in rows:
-        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+        texts = (f"{v:.4g}" if isinstance(v, float) else v for v in row.values())
+        table.add_row(*("" if text is None else str(text) for text in texts))
     out.print(table)
 
 
