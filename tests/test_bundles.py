@@ -2,15 +2,16 @@
 
 import sys
 import types
-from typing import ClassVar
 
 import msgspec
 import numpy as np
 import pytest
 
 from edge import bundle as bundles
+from edge.bench import site_of
 from edge.bundle import BundleError
-from edge.engine import LiteRtEngine, make_ready, open_engine
+from edge.engine import LiteRtEngine, open_engine
+from edge.site_models import load_models
 from tests import live
 
 NAMES = ("imu", "camera", "iot")
@@ -96,19 +97,14 @@ def test_a_decoder_that_a_board_could_not_live_with_is_refused(changes, told, tm
         bundles.write(tmp_path, msgspec.structs.replace(imu.manifest, decoders=decoders))
 
 
-@pytest.mark.parametrize(("stations", "sizes"), [(1, []), (2, [2]), (5, [2, 4, 8])])
-def test_an_engine_is_asked_before_work_in_every_size_that_its_stations_can_make(stations, sizes):
-    class Asked:
-        name = "asked"
-        seen: ClassVar[list[int]] = []
-
-        def infer(self, tensors):
-            self.seen.append(len(tensors["state"]))
-            return tensors
-
-    Asked.seen.clear()
-    make_ready(Asked(), bundles.load(live.BUNDLES / "imu"), stations)
-    assert Asked.seen == sizes
+@pytest.mark.parametrize("stations", [1, 2, 5])
+def test_the_first_burst_of_all_stations_finds_its_model_loaded(stations, monkeypatch):
+    imu = bundles.load(live.BUNDLES / "imu")
+    (model,) = load_models(site_of(imu, stations)).values()
+    monkeypatch.setattr("edge.engine._interpreter_class", lambda: pytest.fail("loads only now"))
+    for together in range(1, stations + 1):
+        steps = {n: imu.reference()[f"in.{n}"][:together] for n in imu.manifest.tensor_inputs}
+        assert len(model.engine.infer(steps)["state"]) == together
 
 
 def test_a_stations_answer_does_not_depend_on_the_size_of_the_call(bundle):
