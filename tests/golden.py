@@ -116,7 +116,6 @@ def run(
 ) -> live.Board:
     """Return a board that has been sent everything, and has stopped."""
     port, more = live.free_port(), BROKER.format(folder=folder)
-    broker = live.start_mosquitto(folder, port, more)
     file = folder / "site.toml"
     file.write_text(site(port, stations, mqtt))
     sent, over = said(stations), threading.Event()
@@ -125,6 +124,7 @@ def run(
         disk = FaultyDisk(folder, _made(folder / "disk"))
         disk.tell(sync_ms=SYNC_MS)
         env = disk.env
+    broker = live.start_mosquitto(folder, port, more)  # last: a disk that skips leaves nothing
     try:
         with live.running(file, folder / "solosense.db", port, env=env) as board:
 
